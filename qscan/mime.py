@@ -1,0 +1,506 @@
+# SPDX-License-Identifier: MIT
+"""The MIME walker: one pass over a file, bounded windows, an explicit stack.
+
+Does: find header blocks, boundaries, preambles and epilogues (RFC 2046 section 5.1) and
+yield every region that can hold content. Never does: decode, decide, raise on content.
+Limits: ``model.Limits``; a limit that is hit is a Defect with a ``limit-`` code and
+what was not taken apart is yielded whole.
+Time is linear: every byte is searched once, a delimiter line costs one dict look-up
+whatever the depth.
+
+How to read an ambiguous message is a ``Reading``; a message is walked once per reading
+and the union of what they yield is scanned.
+"""
+
+from qscan import headers
+from qscan.fdio import WINDOW
+from qscan.model import Defect, Header, Limits
+
+DELIMITER_LINE = 4096  # bytes: longer lines are no delimiters to any client
+MESSAGE_TYPES = (b"message/rfc822", b"message/global", b"message/news")
+IDENTITY = (b"", b"7bit", b"8bit", b"binary")
+
+# Fields that may stand once (RFC 5322 section 3.6, RFC 2045 section 3) and that decide
+# what a client sees.
+SINGLETONS = (
+    b"content-type",
+    b"content-transfer-encoding",
+    b"content-disposition",
+    b"mime-version",
+)
+
+
+class Reading:
+    """One way to read a message: ``pick`` which of duplicate fields counts (0 first,
+    -1 last), ``name`` for display."""
+
+    __slots__ = ("name", "pick")
+
+    def __init__(self, name: str, pick: int) -> None:
+        self.name = name
+        self.pick = pick
+
+
+NORMAL = Reading("normal", 0)
+
+
+class Region:
+    """Content found: ``kind`` leaf, message (an encoded one), preamble or epilogue;
+    bytes [start, end) of the walked file; ``fields`` its header."""
+
+    __slots__ = (
+        "encoding",
+        "end",
+        "fields",
+        "kind",
+        "media",
+        "path",
+        "start",
+    )
+
+    def __init__(self, path: str, kind: str, start: int) -> None:
+        self.path = path
+        self.kind = kind
+        self.start = start
+        self.end = start
+        self.fields: list[Header] = []
+        self.media = b"text/plain"
+        self.encoding = b""
+
+
+class Frame:
+    """An open multipart (or the message around it)."""
+
+    __slots__ = ("boundary", "count", "default", "hidden", "path", "seen")
+
+    def __init__(self, path: str, boundary: bytes, default: bytes) -> None:
+        self.path = path
+        self.boundary = boundary
+        self.default = default
+        self.count = 0
+        self.seen = False
+        # The index of an outer frame with the same boundary, given back on leaving.
+        self.hidden = -1
+
+
+class Window:
+    """Random access to a file through one bounded window."""
+
+    __slots__ = ("base", "buffer", "read", "size")
+
+    def __init__(self, read: object, size: int) -> None:
+        self.read = read
+        self.size = size
+        self.base = 0
+        self.buffer = b""
+
+    def at(self, position: int, length: int) -> bytes:
+        """``length`` bytes at ``position`` (fewer at the end)."""
+        start = position - self.base
+        if start < 0 or start + length > len(self.buffer):
+            if self.base + len(self.buffer) < self.size or start < 0:
+                self.buffer = self.read(position, max(WINDOW, length))  # type: ignore[operator]
+                self.base = position
+                start = 0
+        return self.buffer[start : start + length]
+
+    def find(self, needle: bytes, position: int, end: int) -> int:
+        """Offset of ``needle`` that begins in [position, end); -1 when none."""
+        overlap = len(needle) - 1
+        while position < end:
+            start = position - self.base
+            if start < 0 or start + overlap >= len(self.buffer):
+                self.buffer = self.read(position, WINDOW)  # type: ignore[operator]
+                self.base = position
+                start = 0
+                if not self.buffer:
+                    return -1
+            hit = self.buffer.find(needle, start, end - self.base + overlap)
+            if hit >= 0:
+                return self.base + hit
+            reached = self.base + len(self.buffer)
+            if reached >= self.size:
+                return -1
+            position = max(position + 1, reached - overlap)
+        return -1
+
+    def line(self, position: int) -> bytes:
+        """The line at ``position`` with its end, cut at DELIMITER_LINE bytes."""
+        data = self.at(position, DELIMITER_LINE)
+        return data[: data.find(b"\n") + 1] or data
+
+
+class Walker:
+    """Walks [start, size) of a file. ``walk`` is a generator of Regions; ``defects``
+    fills while it runs."""
+
+    __slots__ = (
+        "defects",
+        "depth",
+        "frames",
+        "index",
+        "limits",
+        "needle",
+        "parts",
+        "reading",
+        "region",
+        "todo",
+        "window",
+    )
+
+    def __init__(
+        self,
+        read: object,
+        size: int,
+        limits: Limits,
+        defects: list[Defect],
+        depth: int = 0,
+        parts: int = 0,
+        reading: Reading = NORMAL,
+    ) -> None:
+        self.window = Window(read, size)
+        self.limits = limits
+        self.defects = defects
+        self.depth = depth
+        self.parts = parts
+        self.reading = reading
+        self.frames: list[Frame] = []
+        self.index: dict[bytes, int] = {}
+        self.needle = b"\n--"
+        self.region: Region | None = None
+        self.todo: list[Region] = []
+
+    def walk(self, start: int, path: str, default: bytes = b"text/plain"):  # type: ignore[no-untyped-def]
+        """Yield the Regions of the entity at ``start`` whose path is ``path``."""
+        size = self.window.size
+        position = self._entity(start, path, default)
+        while True:
+            for region in self.todo:
+                yield region
+            self.todo.clear()
+            if not self.frames or position >= size:
+                break
+            position = self._advance(position)
+        self._leave(0)
+        if self.region is not None:
+            self._close_region(size)
+        yield from self.todo
+        self.todo.clear()
+
+    # -- one entity ---------------------------------------------------------------
+
+    def _entity(self, start: int, path: str, default: bytes) -> int:
+        """Read the header at ``start``, open what it says; returns where to go on.
+
+        Nested messages are entered in the same loop: no recursion.
+        """
+        while True:
+            self.parts += 1
+            fields, body = self._header(start, path)
+            region = Region(path, "leaf", body)
+            region.fields = fields
+            value, media, encoding = self._type(fields, path, default)
+            region.media = media
+            region.encoding = encoding
+            if self.parts > self.limits.parts:
+                self._limit("limit-parts", path)
+                region.end = self.window.size
+                self.todo.append(region)
+                self.frames.clear()
+                self.index.clear()
+                return self.window.size
+            level = self.depth + len(self.frames)
+            if media.startswith(b"multipart/") or self._is_split(value, media, path):
+                if level >= self.limits.depth:
+                    self._limit("limit-depth", path)
+                elif self._open(region, value, path):
+                    return max(body - 1, 0)
+            elif media in MESSAGE_TYPES:
+                if encoding in IDENTITY:
+                    if level >= self.limits.depth:
+                        self._limit("limit-depth", path)
+                    else:
+                        self._push(Frame(path, b"", b""))
+                        start = body
+                        path += ".1"
+                        default = b"text/plain"
+                        continue
+                else:
+                    region.kind = "message"
+            elif media == b"message/partial":
+                self.defects.append(Defect("message-partial", path))
+            elif media == b"message/external-body":
+                self.defects.append(Defect("external-body", path))
+            self.region = region
+            # The line end before the body may begin a delimiter: step back one byte.
+            return max(body - 1, 0)
+
+    def _header(self, start: int, path: str) -> tuple[list[Header], int]:
+        """The fields at ``start`` and where the body begins."""
+        window = self.window
+        limit = self.limits.header_bytes
+        length = 4096
+        while True:
+            data = window.at(start, min(length, limit))
+            if data.startswith(b"\n"):
+                return [], start + 1
+            if data.startswith(b"\r\n"):
+                return [], start + 2
+            end, skip = _blank_line(data)
+            if end >= 0:
+                break
+            if len(data) < min(length, limit) or length >= limit:
+                if length >= limit and len(data) >= limit:
+                    self._limit("limit-header-bytes", path)
+                end, skip = len(data), 0
+                break
+            length *= 8
+        block = data[:end]
+        if self.index and (block.startswith(b"--") or b"\n--" in block):
+            cut = self._boundary_in(block)
+            if cut >= 0:
+                # A boundary wins over everything: the part has no body.
+                if cut:
+                    self.defects.append(Defect("boundary-in-header", path))
+                block = block[:cut]
+                end, skip = cut, 0
+        fields = headers.split_block(block, path, self.defects)
+        if not fields and block.strip():
+            # No header at all: everything is body.
+            self.defects.append(Defect("no-header", path))
+            return [], start
+        return fields, start + end + skip
+
+    def _boundary_in(self, block: bytes) -> int:
+        position = 0 if block.startswith(b"--") else block.find(b"\n--") + 1
+        while True:
+            stop = block.find(b"\n", position)
+            line = block[position:] if stop < 0 else block[position:stop]
+            if self._match(line) is not None:
+                return position
+            position = block.find(b"\n--", position) + 1
+            if position <= 0:
+                return -1
+
+    def _type(
+        self, fields: list[Header], path: str, default: bytes
+    ) -> tuple[headers.Value | None, bytes, bytes]:
+        """(parsed Content-Type, media type, transfer encoding) of a part."""
+        value: headers.Value | None = None
+        media = default
+        encoding = b""
+        seen: list[bytes] = []
+        chosen: dict[bytes, bytes] = {}
+        for field in fields:
+            name = field.name
+            if name not in SINGLETONS:
+                continue
+            raw = headers.unfold(field.value)
+            if name in seen:
+                if raw != chosen[name] or name != b"mime-version":
+                    self.defects.append(
+                        Defect("duplicate-" + name.decode("ascii"), path)
+                    )
+                if self.reading.pick == 0:
+                    continue
+            seen.append(name)
+            chosen[name] = raw
+        raw_type = chosen.get(b"content-type")
+        if raw_type is not None:
+            value = headers.parse_value(raw_type)
+            for code in value.odd:
+                self.defects.append(Defect(code, path, "Content-Type"))
+            media = value.main or default
+            if b"/" not in media:
+                self.defects.append(
+                    Defect("bad-content-type", path, headers._shown(media))
+                )
+                media = b"multipart/mixed" if media == b"multipart" else b"text/plain"
+        if len(seen) > 1 and b"content-disposition" in chosen:
+            disposition = headers.parse_value(chosen[b"content-disposition"])
+            for code in disposition.odd:
+                self.defects.append(Defect(code, path, "Content-Disposition"))
+        raw_encoding = chosen.get(b"content-transfer-encoding")
+        if raw_encoding is not None:
+            encoding = raw_encoding.lower()
+            if b"(" in encoding or b";" in encoding:
+                cte = headers.parse_value(encoding)
+                self.defects.append(Defect("bad-transfer-encoding", path))
+                encoding = cte.main
+        return value, media, encoding
+
+    def _is_split(self, value: headers.Value | None, media: bytes, path: str) -> bool:
+        """A type that is no multipart but states a boundary (clients split it)."""
+        if value is None or media.startswith((b"text/", b"message/")):
+            return False
+        for name, _ in value.parameters:
+            if name == b"boundary":
+                self.defects.append(Defect("boundary-without-multipart", path))
+                return True
+        return False
+
+    def _open(self, region: Region, value: headers.Value | None, path: str) -> bool:
+        """Open a multipart; False when it has no usable boundary (stays a leaf)."""
+        boundaries: list[bytes] = []
+        if value is not None:
+            for text in value.get(b"boundary") + headers.joined(value, b"boundary"):
+                text = text.rstrip(headers.LWSP)
+                if text not in boundaries:
+                    boundaries.append(text)
+        if len(boundaries) > 1:
+            self.defects.append(Defect("conflicting-boundary", path))
+        boundary = boundaries[self.reading.pick] if boundaries else b""
+        if not boundary:
+            self.defects.append(Defect("boundary-missing", path))
+            boundary = self._guess(region.start)
+            if not boundary:
+                return False
+        if region.encoding not in IDENTITY:
+            self.defects.append(Defect("encoded-multipart", path))
+            encoded = Region(path, "message", region.start)
+            encoded.fields = region.fields
+            encoded.media = region.media
+            encoded.encoding = region.encoding
+            encoded.end = self.window.size
+            self.todo.append(encoded)
+        default = b"text/plain"
+        if region.media == b"multipart/digest":
+            default = b"message/rfc822"
+        self._push(Frame(path, boundary, default))
+        preamble = Region(path + "/preamble", "preamble", region.start)
+        preamble.fields = region.fields
+        preamble.media = region.media
+        self.region = preamble
+        return True
+
+    def _guess(self, start: int) -> bytes:
+        """The text of the first line that looks like a delimiter, for a multipart that
+        does not say its boundary."""
+        position = start - 1
+        while True:
+            position = self.window.find(b"\n--", position, self.window.size)
+            if position < 0:
+                return b""
+            line = self.window.line(position + 1).rstrip(headers.BLANKS)
+            if len(line) > 3 and len(line) < 200 and line[2:3] != b"-":
+                return line[2:]
+            position += 1
+
+    # -- the stack ----------------------------------------------------------------
+
+    def _push(self, frame: Frame) -> None:
+        if frame.boundary:
+            if frame.boundary in self.index:
+                frame.hidden = self.index[frame.boundary]
+                self.defects.append(Defect("same-boundary-nested", frame.path))
+            self.index[frame.boundary] = len(self.frames)
+        self.frames.append(frame)
+        self._aim()
+
+    def _aim(self) -> None:
+        """Search for what all open boundaries have in common."""
+        if len(self.index) == 1:
+            for boundary in self.index:
+                self.needle = b"\n--" + boundary
+        else:
+            low = min(self.index, default=b"")
+            high = max(self.index, default=b"")
+            length = 0
+            for one, two in zip(low, high, strict=False):
+                if one != two:
+                    break
+                length += 1
+            self.needle = b"\n--" + low[:length]
+
+    def _leave(self, keep: int) -> None:
+        """Close all frames from index ``keep`` on, which no delimiter closed."""
+        if len(self.frames) <= keep:
+            return
+        while len(self.frames) > keep:
+            frame = self.frames.pop()
+            if not frame.boundary:
+                continue
+            self._forget(frame)
+            if frame.seen:
+                self.defects.append(Defect("missing-close", frame.path))
+            else:
+                self.defects.append(Defect("boundary-not-found", frame.path))
+                if self.region is not None and self.region.kind == "preamble":
+                    # Nothing was split off: the whole body is content.
+                    self.region.kind = "leaf"
+        self._aim()
+
+    def _forget(self, frame: Frame) -> None:
+        if frame.hidden >= 0:
+            self.index[frame.boundary] = frame.hidden
+        else:
+            del self.index[frame.boundary]
+
+    def _match(self, line: bytes) -> tuple[int, bool] | None:
+        """(frame index, closing?) when a line starting with ``--`` is a delimiter."""
+        text = line.rstrip(headers.BLANKS)[2:]
+        hit = self.index.get(text)
+        if hit is not None:
+            return hit, False
+        if text.endswith(b"--"):
+            hit = self.index.get(text[:-2])
+            if hit is not None:
+                return hit, True
+        return None
+
+    def _advance(self, position: int) -> int:
+        """Go to the next delimiter line; returns where to go on."""
+        window = self.window
+        size = window.size
+        while True:
+            if not self.index:
+                return size
+            found = window.find(self.needle, position, size)
+            if found < 0:
+                return size
+            line = window.line(found + 1)
+            match = self._match(line)
+            if match is None:
+                position = found + 1
+                continue
+            index, closing = match
+            after = found + 1 + len(line)
+            # The line end before a delimiter belongs to it (RFC 2046 section 5.1.1).
+            end = found
+            if end > 0 and window.at(end - 1, 1) == b"\r":
+                end -= 1
+            frame = self.frames[index]
+            frame.seen = True
+            self._leave(index + 1)
+            self._close_region(end)
+            if closing:
+                self.frames.pop()
+                self._forget(frame)
+                self._aim()
+                self.region = Region(frame.path + "/epilogue", "epilogue", after)
+                return after - 1
+            frame.count += 1
+            return self._entity(after, f"{frame.path}.{frame.count}", frame.default)
+
+    def _close_region(self, end: int) -> None:
+        region = self.region
+        self.region = None
+        if region is None:
+            return
+        region.end = max(region.start, end)
+        if region.end > region.start or region.kind in ("leaf", "message"):
+            self.todo.append(region)
+
+    def _limit(self, code: str, path: str) -> None:
+        self.defects.append(Defect(code, path))
+
+
+def _blank_line(data: bytes) -> tuple[int, int]:
+    """(end of the header block, bytes of the blank line) or (-1, 0)."""
+    lf = data.find(b"\n\n")
+    crlf = data.find(b"\n\r\n")
+    if lf >= 0 and (crlf < 0 or lf < crlf):
+        return lf + 1, 1
+    if crlf >= 0:
+        return crlf + 1, 2
+    return -1, 0

@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: MIT
+"""The order of the stages: unpack and scan side by side, then judge.
+
+Does: glue. Never does: read descriptors 0 and 1, exit, deliver. The wrapper and
+``qscan scan`` both run exactly this.
+"""
+
+import posix
+import time
+
+from qscan import decide, spool, unpack
+from qscan.fdio import O_READ, Deadline, write_all
+from qscan.model import (
+    FAILED,
+    SCANNED,
+    UNSCANNABLE,
+    Defect,
+    Finding,
+    Item,
+    Limits,
+    ScanReply,
+)
+from qscan.settings import Settings, Value
+
+RAW = "message"  # key and path of the raw message
+
+
+class Report:
+    """What was found out about one message, and what is to be done.
+
+    ``exit_code`` and ``smtp_text`` are what the SMTP side would be told in the plain
+    and in the custom text dialects; ``ms`` milliseconds by stage.
+    """
+
+    __slots__ = (
+        "action",
+        "decision",
+        "defects",
+        "exit_code",
+        "findings",
+        "items",
+        "ms",
+        "reason",
+        "smtp_text",
+        "verdict",
+    )
+
+    def __init__(self) -> None:
+        self.items: list[Item] = []
+        self.defects: list[Defect] = []
+        self.findings: list[Finding] = []
+        self.ms: dict[str, float] = {}
+        self.decision = decide.Decision("clean", "deliver")
+        self.verdict = "clean"
+        self.action = "deliver"
+        self.reason = ""
+        self.exit_code = 0
+        self.smtp_text = ""
+
+
+def number(value: Value) -> float:
+    """A setting that is a number."""
+    if isinstance(value, (int, float)):
+        return value
+    raise TypeError(f"setting is no number: {value!r}")
+
+
+def limits_of(values: dict[str, Value]) -> Limits:
+    """The bounds of unpacking from the settings."""
+    return Limits(
+        int(number(values["limit.depth"])),
+        int(number(values["limit.parts"])),
+        int(number(values["limit.header_bytes"])),
+        int(number(values["limit.expanded_bytes"])),
+        number(values["limit.unpack_seconds"]),
+    )
+
+
+def examine(
+    settings: Settings,
+    work: spool.Work,
+    size: int,
+    deadline: Deadline,
+    *,
+    clamd: bool = True,
+) -> Report:
+    """Unpack, scan and judge the message of ``size`` bytes behind the room in
+    ``work``. Raises OSError for trouble with the work directory."""
+    values = settings.values
+    report = Report()
+    began = time.monotonic()
+    session = None
+    raw = values["scan.raw"] == "always"
+    whole = Item(RAW, "message", [], "message/rfc822", "")
+    whole.size = size
+    report.items.append(whole)
+    offer = _ignore
+    if clamd:
+        from qscan.scanners import clamd as scanner
+
+        session = scanner.Session(
+            str(values["clamd.address"]),
+            number(values["clamd.connect_seconds"]),
+            number(values["clamd.answer_seconds"]),
+            number(values["clamd.retry_seconds"]),
+            deadline,
+        )
+        if raw:
+            session.submit(RAW, work.fd)
+        if values["scan.parts"]:
+            chosen = session
+
+            def offer(item: Item) -> None:
+                scanner.offer(chosen, item)
+
+    unpacker = unpack.Unpacker(
+        work.directory,
+        limits_of(values),
+        offer,
+        (
+            int(number(values["tnef.cpu_seconds"])),
+            int(number(values["tnef.memory_bytes"])),
+            int(number(values["tnef.wall_seconds"])),
+        ),
+    )
+    try:
+        covered = raw or not clamd
+        unpacker.run(work.fd, spool.RESERVE, spool.RESERVE + size, covered)
+        report.items += unpacker.items
+        report.defects = unpacker.defects
+        if values["scan.types"] == "libmagic":
+            from qscan import realtype
+
+            realtype.improve(report.items)
+        report.ms["unpack"] = _since(began)
+        began = time.monotonic()
+        if session is not None:
+            session.finish()
+            _collect(report, session.replies, settings)
+        report.ms["scan"] = _since(began)
+    finally:
+        if session is not None:
+            session.close()
+    refused = values["malformed.refuse"]
+    if isinstance(refused, list):
+        report.findings += decide.judge_defects(report.defects, refused)
+    actions = {cls: str(values[f"action.{cls}"]) for cls in decide.CLASSES}
+    decision = decide.decide(report.findings, actions)
+    report.decision = decision
+    report.verdict = decision.verdict
+    report.action = decision.action
+    report.reason = decision.reason
+    return report
+
+
+def _ignore(item: Item) -> None:
+    """Nobody scans."""
+
+
+def _since(began: float) -> float:
+    return round((time.monotonic() - began) * 1000, 2)
+
+
+def _collect(report: Report, replies: dict[str, ScanReply], settings: Settings) -> None:
+    """Answers to findings; a missing answer is a failure."""
+    automaton: object = None
+    failed: list[str] = []
+    for item in report.items:
+        reply = replies.get(item.path)
+        if reply is None:
+            continue
+        if reply.status == SCANNED:
+            if not reply.names:
+                item.scan = "clean"
+                continue
+            if automaton is None:
+                automaton = settings.automaton()
+            for name in reply.names:
+                item.scan = name
+                cls = decide.classify(name, automaton)
+                report.findings.append(
+                    Finding("clamd", name, cls, item.path, f"{name} in {item.path}")
+                )
+        elif reply.status == UNSCANNABLE:
+            item.scan = "unscannable"
+            report.findings.append(
+                Finding("clamd", "limit-stream-size", "limits", item.path, reply.why)
+            )
+        elif reply.status == FAILED:
+            item.scan = "failed"
+            if reply.why not in failed:
+                failed.append(reply.why)
+                report.findings.append(
+                    Finding(
+                        "clamd", "no-answer", "scanner_failure", item.path, reply.why
+                    )
+                )
+        else:
+            raise ValueError(f"unknown scan status {reply.status!r}")
+
+
+def digest(items: list[Item], message: tuple[int, int, int]) -> None:
+    """Fill in ``sha256`` of every item; ``message`` = (fd, start, end)."""
+    import _sha256
+
+    for item in items:
+        state = _sha256.sha256()
+        if item.file is not None:
+            fd = posix.open(item.file, O_READ)
+            start, end = 0, item.size
+        else:
+            fd = message[0]
+            start, end = item.span or message[1:]
+        try:
+            while start < end:
+                data = posix.pread(fd, min(262144, end - start), start)
+                if not data:
+                    break
+                state.update(data)
+                start += len(data)
+        finally:
+            if fd != message[0]:
+                posix.close(fd)
+        item.sha256 = state.hexdigest()
+
+
+def examine_file(
+    source: int,
+    settings: Settings,
+    work_dir: str,
+    *,
+    clamd: bool = True,
+    digests: bool = False,
+) -> Report:
+    """What the wrapper would do with the message on descriptor ``source`` (read to its
+    end), with the work directory below ``work_dir``; nothing is left there."""
+    from qscan.actions import reject
+    from qscan.outcomes import BY_NAME
+
+    began = time.monotonic()
+    values = settings.values
+    work = spool.Work(work_dir, spool.identity())
+    work.open()
+    try:
+        write_all(work.fd, spool.ROOM)
+        size = 0
+        while True:
+            data = posix.read(source, 262144)
+            if not data:
+                break
+            write_all(work.fd, data)
+            size += len(data)
+        read = _since(began)
+        deadline = Deadline(number(values["limit.deadline_seconds"]))
+        report = examine(settings, work, size, deadline, clamd=clamd)
+        if digests:
+            end = spool.RESERVE + size
+            digest(report.items, (work.fd, spool.RESERVE, end))
+    finally:
+        work.remove()
+        for fd in (work.fd, work.envelope):
+            if fd >= 0:
+                posix.close(fd)
+    report.ms["read"] = read
+    report.ms["total"] = _since(began)
+    outcome = BY_NAME[outcome_of(report.action)]
+    report.exit_code = outcome.code
+    if outcome.letter != "K":
+        report.smtp_text = reject.compose(outcome, report.decision.public, "")
+    return report
+
+
+def outcome_of(action: str) -> str:
+    """The row of the status table that an action ends in."""
+    if action in decide.DELIVERING:
+        return "delivered"
+    if action == "quarantine+drop":
+        return "dropped"
+    return "deferred" if action == "defer" else "refused"

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: MIT
+"""The work directory of one message.
+
+States of ``SPOOL/work/ID`` (ID = hexadecimal seconds . pid . random):
+
+===============  ====================================  ==================================
+state            who is in it                          how it ends
+===============  ====================================  ==================================
+directory only   a process between mkdir and open      the process; ``-z`` after GRACE
+``message``      locked by its process (flock): live   removed by that process before
+                                                       exec or exit
+``message``      not locked: its process was killed    ``-z`` (stale)
+others inside    ``envelope``, ``i<n>`` parts: belong  with the directory
+                 to ``message``
+===============  ====================================  ==================================
+
+Nothing here is ever promised to anybody: the sender has no answer yet, so nothing is
+fsynced, and a crash loses only what the sender still has. When qmail-queue is started
+the directory is gone; the two open descriptors are all that is left of it.
+
+Owner and modes: the directory belongs to whoever runs us, mode 0700, files 0600. Under
+tcpserver that is ``qmaild:nofiles`` without supplementary groups, so ``SPOOL/work`` is
+group nofiles, mode 1770: its group may make directories, nobody else may look.
+Names come from us alone, never from the mail.
+
+Raises: OSError as the kernel says it (the caller turns it into 53).
+"""
+
+import fcntl
+import posix
+import time
+
+from qscan.fdio import O_NEW, remove
+
+GRACE = 60  # seconds that a directory may be without a locked message
+RESERVE = 1024  # bytes kept at the head of ``message`` for our own header lines
+
+# clamd sees the room as well, so it is a valid header field, and one that makes clamd
+# take the file for mail whatever the message itself begins with.
+_FIRST = b"Received: by qscan; room for header lines\n"
+_FOLD = b"\t" + b"." * 62 + b"\n"
+ROOM = _FIRST + _FOLD * ((RESERVE - len(_FIRST)) // len(_FOLD))
+ROOM += b"\t" + b"." * (RESERVE - len(ROOM) - 2) + b"\n"
+
+
+class Work:
+    """One work directory. ``fd`` the message, ``envelope`` its envelope (-1: none)."""
+
+    __slots__ = ("directory", "envelope", "fd", "id")
+
+    def __init__(self, parent: str, identity: str) -> None:
+        self.id = identity
+        self.directory = f"{parent}/{identity}"
+        self.fd = -1
+        self.envelope = -1
+
+    def open(self) -> None:
+        """Make it; raises OSError and leaves nothing then."""
+        posix.mkdir(self.directory, 0o700)
+        try:
+            self.fd = posix.open(self.directory + "/message", O_NEW, 0o600)
+            fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self.envelope = posix.open(self.directory + "/envelope", O_NEW, 0o600)
+        except BaseException:
+            self.remove()
+            raise
+
+    def remove(self) -> None:
+        """Remove directory and files, keep the descriptors; never raises OSError."""
+        remove_directory(self.directory)
+
+
+def identity() -> str:
+    """A name that nobody can guess and that tells its age and process."""
+    return f"{int(time.time()):x}.{posix.getpid()}.{posix.urandom(6).hex()}"
+
+
+def remove_directory(directory: str) -> bool:
+    """Unlink the files in a work directory and the directory; True when it is gone."""
+    try:
+        for name in posix.listdir(directory):
+            remove(f"{directory}/{name}")
+        posix.rmdir(directory)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
