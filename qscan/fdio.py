@@ -15,6 +15,8 @@ import _signal
 
 WINDOW = 262144  # bytes: large enough that system calls cost nothing, small for -m
 
+CPU_GRACE = 10.0  # seconds between the polite and the final end
+
 O_NEW = posix.O_RDWR | posix.O_CREAT | posix.O_EXCL | posix.O_NOFOLLOW | posix.O_CLOEXEC
 O_READ = posix.O_RDONLY | posix.O_CLOEXEC | posix.O_NOFOLLOW
 
@@ -140,6 +142,7 @@ class Deadline:
 ENDINGS = {
     _signal.SIGALRM: ("timeout", "deadline reached"),
     _signal.SIGXCPU: ("timeout", "cpu limit reached"),
+    _signal.SIGVTALRM: ("timeout", "cpu limit reached"),
     _signal.SIGTERM: ("deferred", "terminated"),
     _signal.SIGINT: ("deferred", "interrupted"),
     _signal.SIGHUP: ("deferred", "hung up"),
@@ -174,13 +177,12 @@ class Signals:
     """The caller's signals, timer and CPU limit: taken over at start, given back
     before exec."""
 
-    __slots__ = ("alarm", "cpu", "old", "started")
+    __slots__ = ("alarm", "old", "started")
 
     def __init__(self) -> None:
         self.old: list[tuple[int, object]] = []
         self.started = time.monotonic()
         self.alarm = (0.0, 0.0)
-        self.cpu: tuple[int, int] | None = None
 
     def take(self) -> None:
         """Install the handlers."""
@@ -192,30 +194,30 @@ class Signals:
         """(Re)start the wall clock; it repeats, should one ring be swallowed."""
         _signal.setitimer(_signal.ITIMER_REAL, max(0.001, seconds), 1.0)
 
-    def limit_cpu(self, seconds: int) -> None:
-        """Backstop: SIGXCPU after ``seconds`` of CPU time (setrlimit(2))."""
-        import resource
+    def limit_cpu(self, seconds: float) -> None:
+        """Backstop on CPU time: after ``seconds`` a clean end, and CPU_GRACE later the
+        kernel ends us, even when the interpreter never gets to a handler.
 
-        soft, hard = resource.getrlimit(resource.RLIMIT_CPU)
-        if hard != resource.RLIM_INFINITY:
-            seconds = min(seconds, hard)
-        if soft != resource.RLIM_INFINITY:
-            seconds = min(seconds, soft)
-        resource.setrlimit(resource.RLIMIT_CPU, (seconds, hard))
-        self.cpu = (soft, hard)
+        These timers count like RLIMIT_CPU (setitimer(2), getrlimit(2)), but its module
+        would cost every message 0.25 ms, and a limit of the caller (SIGXCPU) stays his.
+        """
+        _signal.setitimer(_signal.ITIMER_VIRTUAL, seconds)
+        _signal.signal(_signal.SIGPROF, _signal.SIG_DFL)
+        _signal.setitimer(_signal.ITIMER_PROF, seconds + CPU_GRACE)
 
     def give_back(self) -> None:
         """Everything as we got it; Python's own SIG_IGNs back to default."""
-        _signal.setitimer(_signal.ITIMER_REAL, 0)
+        for timer in (
+            _signal.ITIMER_REAL,
+            _signal.ITIMER_VIRTUAL,
+            _signal.ITIMER_PROF,
+        ):
+            _signal.setitimer(timer, 0)
         for number, handler in self.old:
             _signal.signal(number, handler)  # type: ignore[arg-type]
         # The interpreter ignores these two and that would survive exec.
         _signal.signal(_signal.SIGPIPE, _signal.SIG_DFL)
         _signal.signal(_signal.SIGXFSZ, _signal.SIG_DFL)
-        if self.cpu is not None:
-            import resource
-
-            resource.setrlimit(resource.RLIMIT_CPU, self.cpu)
         seconds, interval = self.alarm
         if seconds:
             passed = time.monotonic() - self.started

@@ -30,23 +30,29 @@ _FACILITIES = {
 
 
 def escape(value: str | bytes) -> str:
-    """Printable ASCII without blanks, quotes, ``=`` or backslash of its own."""
+    """Printable ASCII; a value with blanks, or empty, stands in double quotes, and
+    quotes and backslashes of its own are escaped."""
     if isinstance(value, bytes):
         value = value.decode("latin-1")
-    if value.isascii() and value.isalnum():
-        return value[:VALUE]
+    if value.isascii() and value.isalnum() and len(value) <= VALUE:
+        return value
     out = []
+    blank = not value
     for character in value[:VALUE]:
         code = ord(character)
-        if 32 < code < 127 and character not in "\\\"'":
+        if code == 32:
+            blank = True
+            out.append(character)
+        elif 32 < code < 127 and character not in '\\"':
             out.append(character)
         elif code < 256:
             out.append(f"\\x{code:02x}")
         else:
-            out.append(f"\\u{code:04x}")
+            out.append(f"\\u{code:04x}" if code < 65536 else f"\\U{code:08x}")
     if len(value) > VALUE:
         out.append("...")
-    return "".join(out)
+    text = "".join(out)
+    return f'"{text}"' if blank else text
 
 
 def compose(fields: list[tuple[str, str]]) -> bytes:

@@ -14,6 +14,7 @@ from qscan.fdio import O_READ, Deadline, publish, remove
 from qscan.scanners.clamd import Address
 from qscan.settings import Value
 
+UNFINISHED = 129600  # seconds (36 hours): what maildir(5) gives a name in tmp
 VERSION_FILE = "clamd-version"
 
 
@@ -36,6 +37,36 @@ def sweep(parent: str, now: float) -> tuple[int, int, int]:
         else:
             stuck += 1
     return removed, live, stuck
+
+
+def sweep_quarantine(root: str, now: float) -> int:
+    """Remove what a killed process left unfinished below QUARANTINE/CLASS (states in
+    actions/quarantine.py) once it is older than UNFINISHED; returns how many."""
+    removed = 0
+    for folder in _names(root):
+        base = f"{root}/{folder}"
+        finished = set(_names(f"{base}/new")) | {
+            name.partition(":")[0] for name in _names(f"{base}/cur")
+        }
+        stale = [f"{base}/tmp/{name}" for name in _names(f"{base}/tmp")]
+        for name in _names(f"{base}/info"):
+            if name.removesuffix(".json") not in finished:
+                stale.append(f"{base}/info/{name}")
+        for path in stale:
+            try:
+                if now - posix.stat(path).st_mtime > UNFINISHED:
+                    remove(path)
+                    removed += 1
+            except FileNotFoundError:
+                continue
+    return removed
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return posix.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def is_work_name(name: str) -> bool:
@@ -90,6 +121,8 @@ def run(values: dict[str, Value]) -> tuple[int, str]:
     folder = str(values["spool_dir"])
     try:
         removed, live, stuck = sweep(folder + "/work", time.time())
+        root = str(values["quarantine.dir"]) or folder + "/quarantine"
+        unfinished = sweep_quarantine(root, time.time())
     except OSError as error:
         return 1, f"qscan-queue: -z: {error}"
     try:
@@ -107,5 +140,6 @@ def run(values: dict[str, Value]) -> tuple[int, str]:
             publish(temporary, f"{folder}/{VERSION_FILE}", version.encode(), 0o644)
     except OSError as error:
         note += f", not recorded ({error})"
-    line = f"qscan-queue: -z: removed {removed}, live {live}, stuck {stuck}; {note}"
+    line = f"qscan-queue: -z: removed {removed}, live {live}, stuck {stuck}, "
+    line += f"unfinished {unfinished}; {note}"
     return (1 if stuck else 0), line

@@ -32,6 +32,7 @@ class Run:
     __slots__ = (
         "drained",
         "envelope",
+        "error_fd",
         "fields",
         "ms",
         "pipes",
@@ -46,7 +47,11 @@ class Run:
     def __init__(self) -> None:
         self.started = time.monotonic()
         self.signals = fdio.Signals()
-        self.pipes = {4: fdio.is_writable_pipe(4), 6: fdio.is_writable_pipe(6)}
+        # Now, before anything of ours is opened, is the only time to ask.
+        self.error_fd = _number(posix.environ.get(b"ERROR_FD", b"2"))  # type: ignore[call-overload]
+        self.pipes = [
+            fd for fd in {2, 4, 6, self.error_fd} if fdio.is_writable_pipe(fd)
+        ]
         self.umask = posix.umask(0o077)
         self.values: dict[str, Value] = {}
         self.work: spool.Work | None = None
@@ -55,6 +60,12 @@ class Run:
         self.drained = 0
         self.ms: list[tuple[str, float]] = []
         self.fields: list[tuple[str, str]] = []
+
+
+def _number(text: bytes) -> int:
+    """A descriptor above 1, or -1 (IndiMail's ERROR_FD)."""
+    number = int(text) if text.isdigit() and len(text) < 4 else -1
+    return number if number > 1 else -1
 
 
 def main(settings_path: str) -> None:
@@ -118,7 +129,7 @@ def _stages(run: Run, settings_path: str) -> int:
     run.values = values
     warning = reader.override(values, posix.environ)  # type: ignore[arg-type]
     run.signals.arm(number(values["limit.receive_seconds"]))
-    run.signals.limit_cpu(int(number(values["limit.cpu_seconds"])))
+    run.signals.limit_cpu(number(values["limit.cpu_seconds"]))
     for text in (settings.warning, warning):
         if text:
             run.fields.append(("warning", text))
@@ -355,13 +366,16 @@ def _end(
         from qscan.actions import reject
 
         dialect = str(run.values.get("reject.dialect", "plain"))
-        way = reject.channel(dialect, run.pipes, posix.environ)  # type: ignore[arg-type]
+        way = reject.channel(dialect, run.pipes, run.error_fd)
         # Only policy has something to tell; technical trouble has exit codes that
         # qmail words itself.
         if outcome.name not in ("refused", "deferred"):
             way = (-1, 0)
         identity = run.work.id if run.work is not None else ""
         code = reject.tell(outcome, reject.compose(outcome, public, identity), way)
+        if way[0] == 2 and code != outcome.code:
+            # The caller takes all of descriptor 2 for the text of its reply.
+            run.values["log.target"] = "syslog"
     _log(run, verdict, action, code, why)
     return code
 

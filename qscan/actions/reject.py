@@ -8,14 +8,15 @@ qmail-queue-custom-error.patch; IndiMail qmail_open).
 """
 
 import posix
+import select
 
-from qscan.fdio import write_all
 from qscan.outcomes import CUSTOM_TEXT_EXIT, INDIMAIL_TEXT_EXIT, Outcome
 
 TEXT = 254  # bytes after the letter: notqmail reads 255
 NOTQMAIL_FD = 6
 NETQMAIL_FD = 4
 STDERR_FD = 2
+FIXED = {"notqmail": NOTQMAIL_FD, "netqmail": NETQMAIL_FD, "stderr": STDERR_FD}
 
 
 def clean(text: str) -> str:
@@ -31,39 +32,40 @@ def compose(outcome: Outcome, public: str, identity: str) -> str:
     return head + clean(tail)
 
 
-def channel(
-    dialect: str, pipes: dict[int, bool], environment: dict[bytes, bytes]
-) -> tuple[int, int]:
+def channel(dialect: str, pipes: list[int], indimail: int) -> tuple[int, int]:
     """(descriptor, exit code) for custom text; (-1, 0) when there is no way.
 
-    ``pipes`` says which of descriptors 4 and 6 were open pipes for writing when we
-    were started; a descriptor that was not is never written to.
+    ``pipes`` are the candidates that were open pipes for writing when we were started;
+    what was not is never written to: by now it may be a file of ours.
     """
-    if dialect == "notqmail" and pipes[NOTQMAIL_FD]:
-        return NOTQMAIL_FD, CUSTOM_TEXT_EXIT
-    if dialect == "netqmail" and pipes[NETQMAIL_FD]:
-        return NETQMAIL_FD, CUSTOM_TEXT_EXIT
-    if dialect == "stderr":
-        return STDERR_FD, CUSTOM_TEXT_EXIT
-    if dialect == "indimail":
-        text = environment.get(b"ERROR_FD", b"2")
-        if text.isdigit() and len(text) < 4:
-            return int(text), INDIMAIL_TEXT_EXIT
     if dialect == "auto":
-        for fd in (NOTQMAIL_FD, NETQMAIL_FD):
-            if pipes[fd]:
-                return fd, CUSTOM_TEXT_EXIT
+        wanted = [NOTQMAIL_FD, NETQMAIL_FD]
+    elif dialect == "indimail":
+        wanted = [indimail]
+    else:
+        wanted = [FIXED[dialect]] if dialect in FIXED else []
+    for fd in wanted:
+        if fd in pipes:
+            return fd, (
+                INDIMAIL_TEXT_EXIT if dialect == "indimail" else CUSTOM_TEXT_EXIT
+            )
     return -1, 0
 
 
 def tell(outcome: Outcome, text: str, way: tuple[int, int]) -> int:
     """Write the text; returns the exit code. Without a way, or when it cannot be
-    written, the plain exit code of the outcome says it."""
+    written at once, the plain exit code of the outcome says it."""
     fd, code = way
     if fd < 0 or not text:
         return outcome.code
     try:
-        write_all(fd, (outcome.letter + text).encode("ascii", "replace"))
+        # A pipe that polls writable takes PIPE_BUF bytes without blocking (pipe(7)).
+        poll = select.poll()
+        poll.register(fd, select.POLLOUT)
+        ready = poll.poll(0)
+        if not ready or ready[0][1] != select.POLLOUT:
+            return outcome.code
+        posix.write(fd, (outcome.letter + text).encode("ascii", "replace"))
     except OSError:
         return outcome.code
     return code
