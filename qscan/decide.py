@@ -58,6 +58,8 @@ DEFECTS: dict[str, tuple[bool, str]] = {
     "boundary-in-header": (False, "a boundary stands inside a part header"),
     "boundary-missing": (False, "a multipart does not state its boundary"),
     "boundary-not-found": (False, "the boundary of a multipart is not found"),
+    "boundary-trailing-blank": (False, "a boundary ends with blanks"),
+    "boundary-with-junk": (False, "a delimiter line goes on after its boundary"),
     "boundary-without-multipart": (False, "a boundary is stated without multipart"),
     "comment-in-mime-field": (False, "a MIME field contains a comment"),
     "conflicting-boundary": (True, "a multipart states two boundaries"),

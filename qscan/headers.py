@@ -16,12 +16,15 @@ PARAMETERS = 1000  # of one field; more is a finding, no mail client writes them
 NAMES = 200  # of one part
 
 
-def split_block(block: bytes, where: str, defects: list[Defect]) -> list[Header]:
-    """Fields of a header block (bytes without the empty line), in order.
+def split_block(
+    block: bytes, where: str, defects: list[Defect], stop_at_junk: bool = False
+) -> tuple[list[Header], int]:
+    """(fields of a header block without its empty line, end of what was read).
 
-    A line that is no field is annotated and skipped; continuation lines belong to the
-    field before them.
+    A line that is no field is annotated and skipped, or with ``stop_at_junk`` ends the
+    header as some clients have it; continuation lines belong to the field before them.
     """
+    position = 0
     fields: list[Header] = []
     name = b""
     value: list[bytes] = []
@@ -29,6 +32,8 @@ def split_block(block: bytes, where: str, defects: list[Defect]) -> list[Header]
         defects.append(Defect("nul-in-header", where))
     first = True
     for line in block.split(b"\n"):
+        begin = position
+        position += len(line) + 1
         if line.endswith(b"\r"):
             line = line[:-1]
         if b"\r" in line:
@@ -52,6 +57,9 @@ def split_block(block: bytes, where: str, defects: list[Defect]) -> list[Header]
                 continue
             first = False
             if line:
+                if stop_at_junk:
+                    position = begin
+                    break
                 defects.append(Defect("header-junk", where, _shown(line)))
                 if value:
                     fields.append(Header(name, b"\n".join(value)))
@@ -71,7 +79,7 @@ def split_block(block: bytes, where: str, defects: list[Defect]) -> list[Header]
         value = [line[colon + 1 :]]
     if value:
         fields.append(Header(name, b"\n".join(value)))
-    return fields
+    return fields, min(position, len(block))
 
 
 def _is_name(raw: bytes) -> bool:

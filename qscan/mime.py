@@ -16,7 +16,7 @@ from qscan import headers
 from qscan.fdio import WINDOW
 from qscan.model import Defect, Header, Limits
 
-DELIMITER_LINE = 4096  # bytes: longer lines are no delimiters to any client
+LINE = 512  # bytes that hold nearly every delimiter line
 MESSAGE_TYPES = (b"message/rfc822", b"message/global", b"message/news")
 IDENTITY = (b"", b"7bit", b"8bit", b"binary")
 
@@ -31,17 +31,52 @@ SINGLETONS = (
 
 
 class Reading:
-    """One way to read a message: ``pick`` which of duplicate fields counts (0 first,
-    -1 last), ``name`` for display."""
+    """One way to read a message.
 
-    __slots__ = ("name", "pick")
+    ``pick`` which of duplicate fields and parameters counts (0 first, -1 last);
+    ``prefix`` a line that begins with a boundary is a delimiter whatever follows
+    (RFC 2046 section 5.1.1, note to implementors); ``exact`` blanks at the end of a
+    boundary count; ``junk`` a line that is no field ends the header; ``guess`` a
+    multipart is split at lines that look like delimiters, whatever it states.
+    """
 
-    def __init__(self, name: str, pick: int) -> None:
+    __slots__ = ("exact", "guess", "junk", "name", "pick", "prefix")
+
+    def __init__(
+        self,
+        name: str,
+        pick: int = 0,
+        prefix: bool = False,
+        exact: bool = False,
+        junk: bool = False,
+        guess: bool = False,
+    ) -> None:
         self.name = name
         self.pick = pick
+        self.prefix = prefix
+        self.exact = exact
+        self.junk = junk
+        self.guess = guess
 
 
-NORMAL = Reading("normal", 0)
+NORMAL = Reading("")
+LAST = Reading("last", pick=-1)
+PREFIX = Reading("prefix", prefix=True)
+EXACT = Reading("exact", exact=True)
+JUNK = Reading("junk", junk=True)
+GUESS = Reading("guess", guess=True)
+
+# Which defect of the normal reading calls for which other reading.
+FURTHER = {
+    "duplicate-content-type": LAST,
+    "duplicate-content-transfer-encoding": LAST,
+    "conflicting-boundary": LAST,
+    "boundary-with-junk": PREFIX,
+    "boundary-trailing-blank": EXACT,
+    "header-junk": JUNK,
+    "no-header": JUNK,
+    "boundary-not-found": GUESS,
+}
 
 
 class Region:
@@ -71,7 +106,15 @@ class Region:
 class Frame:
     """An open multipart (or the message around it)."""
 
-    __slots__ = ("boundary", "count", "default", "hidden", "path", "seen")
+    __slots__ = (
+        "boundary",
+        "count",
+        "default",
+        "hidden",
+        "message",
+        "path",
+        "seen",
+    )
 
     def __init__(self, path: str, boundary: bytes, default: bytes) -> None:
         self.path = path
@@ -81,6 +124,8 @@ class Frame:
         self.seen = False
         # The index of an outer frame with the same boundary, given back on leaving.
         self.hidden = -1
+        # The region of an embedded message, complete when this frame is left.
+        self.message: Region | None = None
 
 
 class Window:
@@ -124,10 +169,17 @@ class Window:
             position = max(position + 1, reached - overlap)
         return -1
 
-    def line(self, position: int) -> bytes:
-        """The line at ``position`` with its end, cut at DELIMITER_LINE bytes."""
-        data = self.at(position, DELIMITER_LINE)
-        return data[: data.find(b"\n") + 1] or data
+    def line(self, position: int, limit: int) -> bytes:
+        """The line at ``position`` with its end, cut at ``limit`` bytes."""
+        length = min(LINE, limit)
+        while True:
+            data = self.at(position, length)
+            end = data.find(b"\n") + 1
+            if end:
+                return data[:end]
+            if length >= limit or len(data) < length:
+                return data
+            length = min(length * 8, limit)
 
 
 class Walker:
@@ -140,6 +192,8 @@ class Walker:
         "frames",
         "index",
         "limits",
+        "line_limit",
+        "lengths",
         "needle",
         "parts",
         "reading",
@@ -167,6 +221,8 @@ class Walker:
         self.frames: list[Frame] = []
         self.index: dict[bytes, int] = {}
         self.needle = b"\n--"
+        self.lengths: list[int] = []
+        self.line_limit = 4096
         self.region: Region | None = None
         self.todo: list[Region] = []
 
@@ -181,7 +237,7 @@ class Walker:
             if not self.frames or position >= size:
                 break
             position = self._advance(position)
-        self._leave(0)
+        self._leave(0, size)
         if self.region is not None:
             self._close_region(size)
         yield from self.todo
@@ -220,7 +276,10 @@ class Walker:
                     if level >= self.limits.depth:
                         self._limit("limit-depth", path)
                     else:
-                        self._push(Frame(path, b"", b""))
+                        frame = Frame(path, b"", b"")
+                        frame.message = region
+                        region.kind = "embedded"
+                        self._push(frame)
                         start = body
                         path += ".1"
                         default = b"text/plain"
@@ -264,7 +323,9 @@ class Walker:
                     self.defects.append(Defect("boundary-in-header", path))
                 block = block[:cut]
                 end, skip = cut, 0
-        fields = headers.split_block(block, path, self.defects)
+        fields, read = headers.split_block(block, path, self.defects, self.reading.junk)
+        if read < len(block) and self.reading.junk:
+            return fields, start + read
         if not fields and block.strip():
             # No header at all: everything is body.
             self.defects.append(Defect("no-header", path))
@@ -344,14 +405,18 @@ class Walker:
         boundaries: list[bytes] = []
         if value is not None:
             for text in value.get(b"boundary") + headers.joined(value, b"boundary"):
-                text = text.rstrip(headers.LWSP)
+                if text[-1:] in (b" ", b"\t"):
+                    self.defects.append(Defect("boundary-trailing-blank", path))
+                    if not self.reading.exact:
+                        text = text.rstrip(headers.LWSP)
                 if text not in boundaries:
                     boundaries.append(text)
         if len(boundaries) > 1:
             self.defects.append(Defect("conflicting-boundary", path))
         boundary = boundaries[self.reading.pick] if boundaries else b""
-        if not boundary:
-            self.defects.append(Defect("boundary-missing", path))
+        if not boundary or self.reading.guess:
+            if not boundary:
+                self.defects.append(Defect("boundary-missing", path))
             boundary = self._guess(region.start)
             if not boundary:
                 return False
@@ -381,7 +446,7 @@ class Walker:
             position = self.window.find(b"\n--", position, self.window.size)
             if position < 0:
                 return b""
-            line = self.window.line(position + 1).rstrip(headers.BLANKS)
+            line = self.window.line(position + 1, LINE).rstrip(headers.BLANKS)
             if len(line) > 3 and len(line) < 200 and line[2:3] != b"-":
                 return line[2:]
             position += 1
@@ -399,6 +464,8 @@ class Walker:
 
     def _aim(self) -> None:
         """Search for what all open boundaries have in common."""
+        self.lengths = sorted({len(boundary) for boundary in self.index}, reverse=True)
+        self.line_limit = max(4096, 2 * self.lengths[0] if self.lengths else 0)
         if len(self.index) == 1:
             for boundary in self.index:
                 self.needle = b"\n--" + boundary
@@ -412,12 +479,15 @@ class Walker:
                 length += 1
             self.needle = b"\n--" + low[:length]
 
-    def _leave(self, keep: int) -> None:
+    def _leave(self, keep: int, end: int) -> None:
         """Close all frames from index ``keep`` on, which no delimiter closed."""
         if len(self.frames) <= keep:
             return
         while len(self.frames) > keep:
             frame = self.frames.pop()
+            if frame.message is not None:
+                frame.message.end = max(frame.message.start, end)
+                self.todo.append(frame.message)
             if not frame.boundary:
                 continue
             self._forget(frame)
@@ -438,7 +508,8 @@ class Walker:
 
     def _match(self, line: bytes) -> tuple[int, bool] | None:
         """(frame index, closing?) when a line starting with ``--`` is a delimiter."""
-        text = line.rstrip(headers.BLANKS)[2:]
+        blanks = b"\r\n" if self.reading.exact else headers.BLANKS
+        text = line.rstrip(blanks)[2:]
         hit = self.index.get(text)
         if hit is not None:
             return hit, False
@@ -446,7 +517,19 @@ class Walker:
             hit = self.index.get(text[:-2])
             if hit is not None:
                 return hit, True
+        for length in self.lengths:
+            hit = self.index.get(text[:length])
+            if hit is not None:
+                if self.reading.prefix:
+                    return hit, text[length : length + 2] == b"--"
+                self._note("boundary-with-junk", self.frames[hit].path)
+                break
         return None
+
+    def _note(self, code: str, path: str) -> None:
+        """Annotate what may occur on every line only once in a row."""
+        if not self.defects or self.defects[-1].code != code:
+            self.defects.append(Defect(code, path))
 
     def _advance(self, position: int) -> int:
         """Go to the next delimiter line; returns where to go on."""
@@ -458,7 +541,7 @@ class Walker:
             found = window.find(self.needle, position, size)
             if found < 0:
                 return size
-            line = window.line(found + 1)
+            line = window.line(found + 1, self.line_limit)
             match = self._match(line)
             if match is None:
                 position = found + 1
@@ -471,7 +554,7 @@ class Walker:
                 end -= 1
             frame = self.frames[index]
             frame.seen = True
-            self._leave(index + 1)
+            self._leave(index + 1, end)
             self._close_region(end)
             if closing:
                 self.frames.pop()

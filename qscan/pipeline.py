@@ -207,7 +207,7 @@ def digest(items: list[Item], message: tuple[int, int, int]) -> None:
         state = _sha256.sha256()
         if item.file is not None:
             fd = posix.open(item.file, O_READ)
-            start, end = 0, item.size
+            start, end = item.span or (0, item.size)
         else:
             fd = message[0]
             start, end = item.span or message[1:]

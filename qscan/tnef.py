@@ -253,8 +253,9 @@ class Attachment:
     """
 
     __slots__ = (
-        "_data",
+        "_contents",
         "_lists",
+        "_objects",
         "_raw",
         "_titles",
         "declared_type",
@@ -271,7 +272,8 @@ class Attachment:
         self._raw: list[tuple[bytes, bool]] = []
         self._titles = 0
         self._lists = 0
-        self._data: list[str] = []
+        self._contents = 0
+        self._objects = 0
 
 
 class Body:
@@ -345,7 +347,7 @@ class _Stream:
         self.current: Attachment | None = None
         self.attachments: list[Attachment] = []
         self.codecs: list[str] = []
-        self.lists: list[int] = []
+        self.lists: set[int] = set()
         self._loose: Attachment | None = None
 
     def begin(self) -> Attachment:
@@ -695,7 +697,7 @@ class _Walk:
         elif name in (_MESSAGE_PROPERTIES, _RECIPIENTS):
             if name in stream.lists:
                 self.defect("tnef-duplicate-properties", at)
-            stream.lists.append(name)
+            stream.lists.add(name)
             self.properties(stream, None, at, start, end, name == _RECIPIENTS)
         elif name == _BODY:
             self.body(stream, start, length, "text")
@@ -763,9 +765,11 @@ class _Walk:
         be. Any other second content is a differential.
         """
         if length > 0:
-            attachment._data.append(kind)
-        plain = [one for one in attachment._data if one != "object"]
-        if len(plain) > 1 or attachment._data.count("object") > 1:
+            if kind == "object":
+                attachment._objects += 1
+            else:
+                attachment._contents += 1
+        if attachment._contents > 1 or attachment._objects > 1:
             self.defect("tnef-duplicate-data", at)
         head = self.get(start, min(20, length), start + length)
         if kind == "object" and length >= 16:
@@ -826,7 +830,8 @@ class _Walk:
                 for other in good[1:]:
                     if other != found:
                         self.defect("tnef-ambiguous-property", at)
-                        found = found + [one for one in other if one not in found]
+                        known = set(found)
+                        found = found + [one for one in other if one not in known]
         if problem is not None:
             code, where, detail = problem
             self.defect(code, where, detail)

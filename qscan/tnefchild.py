@@ -10,7 +10,8 @@ Never does: make a path of a name from the mail, run the library in this process
 a child or a descriptor behind, however it is left (``fdio.Stop`` included).
 Raises: OSError when files cannot be written or a process cannot be made; that is no
 fault of the message.
-Limits: a report has at most REPORT bytes, a record RECORD.
+Limits: a report has at most REPORT bytes, a record RECORD. The memory limit is the
+setting's also where the caller has a lower soft limit of its own.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ CPU_SECONDS = 2
 MEMORY_BYTES = 200_000_000
 WALL_SECONDS = 10.0
 
-RECORD = 131072  # bytes: 16 names of 512 characters of 4 bytes, and room
-REPORT = 8 * 1024 * 1024
+RECORD = 65536  # bytes: 16 names of 512 characters of 4 bytes take half of it
+REPORT = 4 * 1024 * 1024
 NAMES = 64  # of one file, from all who found it
 # Decompressed RTF of one blob. Outlook keeps pictures out of it; 8 MB take 0.4 s.
 RTF_BYTES = 8_000_000
@@ -297,11 +298,12 @@ class _Report:
             else:
                 self.defects.append(Defect(code, "", f"{detail} ({self.stage})"))
         for letter in "ot":
-            number = sum(f"{self.prefix}-{letter}" in one for one in self.by_file)
+            start = f"{self.prefix}-{letter}"
+            number = sum(file.startswith(start) for file in self.by_file)
             while True:
                 number += 1
                 try:
-                    posix.unlink(f"{self.directory}/{self.prefix}-{letter}{number}")
+                    posix.unlink(f"{self.directory}/{start}{number}")
                 except FileNotFoundError:
                     break
         if self.failure is not None:
@@ -339,6 +341,7 @@ def _child(
     code = 1
     try:
         report = pipe
+        starved = False
         try:
             report = _isolate(parent, fd, pipe, limits[2], *costs)
             _Out(report, directory, prefix, size, *limits).run()
@@ -348,10 +351,12 @@ def _child(
                 report, ("oserror", error.errno or errno.EIO, str(error.strerror)[:200])
             )
         except MemoryError:
-            _send(report, ("defect", "tnef-memory-limit", "", "memory"))
-            _send(report, ("end",))
+            starved = True  # its traceback holds the memory until this block is left
         except Exception as error:  # noqa: BLE001 - reported as a defect
             _send(report, ("defect", "tnef-parser-error", "", _describe(error)))
+            _send(report, ("end",))
+        if starved:
+            _send(report, ("defect", "tnef-memory-limit", "", "memory"))
             _send(report, ("end",))
     finally:
         posix._exit(code)
@@ -583,12 +588,15 @@ class _Out:
     # The library's.
 
     def library(self, signature: bytes) -> None:
+        enough = False
         try:
-            self.library_streams(signature)
+            enough = self.library_streams(signature)
         except MemoryError:
+            pass  # its traceback holds the memory until this block is left
+        if not enough:
             self.send("library", "tnef-memory-limit", "memory")
 
-    def library_streams(self, signature: bytes) -> None:
+    def library_streams(self, signature: bytes) -> bool:
         """All streams that tnefparse finds, each by itself, with an explicit stack."""
         import logging
         import mmap
@@ -624,6 +632,7 @@ class _Out:
                     inner = content
                 if inner is not None and depth < self.max_depth:
                     stack.append((inner, where + "/", depth + 1))
+        return True
 
     def library_attachment(self, content: bytes, path: str, names: list[str]) -> None:
         places = self.own.get(path, [])

@@ -29,11 +29,19 @@ UU_TEXT_LIMIT = 100  # blocks found in one text part
 class _Source:
     """A file still to be walked."""
 
-    __slots__ = ("default", "depth", "fd", "path", "size", "start")
+    __slots__ = ("default", "depth", "fd", "file", "path", "size", "start")
 
     def __init__(
-        self, fd: int, start: int, size: int, path: str, default: bytes, depth: int
+        self,
+        fd: int,
+        start: int,
+        size: int,
+        path: str,
+        default: bytes,
+        depth: int,
+        file: str | None = None,
     ) -> None:
+        self.file = file
         self.fd = fd
         self.start = start
         self.size = size
@@ -46,6 +54,7 @@ class Unpacker:
     """Takes one message apart. ``items`` and ``defects`` are the result."""
 
     __slots__ = (
+        "again",
         "count",
         "deadline",
         "defects",
@@ -78,6 +87,7 @@ class Unpacker:
         self.parts = 0
         self.count = 0
         self.full = False
+        self.again = False
         self.deadline = time.monotonic() + limits.seconds
 
     def run(self, fd: int, start: int, size: int, cover_plain: bool) -> None:
@@ -98,16 +108,44 @@ class Unpacker:
             first = False
 
     def _walk(self, source: _Source, cover_plain: bool) -> None:
+        """Walk a source in the normal reading, then in every other that its defects
+        call for: the union is scanned."""
+        before = len(self.defects)
+        self._read(source, mime.NORMAL, cover_plain)
+        further: list[mime.Reading] = []
+        for defect in self.defects[before:]:
+            reading = mime.FURTHER.get(defect.code)
+            if reading is not None and reading not in further:
+                further.append(reading)
+        for reading in further:
+            self.again = True
+            noted = self.defects
+            # The same defects once more would say nothing new; limits do.
+            self.defects = []
+            try:
+                self._read(source, reading, False)
+            finally:
+                noted += [d for d in self.defects if d.code.startswith("limit-")]
+                self.defects = noted
+
+    def _read(self, source: _Source, reading: mime.Reading, cover_plain: bool) -> None:
         fd = source.fd
 
         def read(position: int, length: int) -> bytes:
             return pread_all(fd, length, position)
 
         walker = mime.Walker(
-            read, source.size, self.limits, self.defects, source.depth, self.parts
+            read,
+            source.size,
+            self.limits,
+            self.defects,
+            source.depth,
+            self.parts,
+            reading,
         )
         before = len(self.defects)
-        for region in walker.walk(source.start, source.path, source.default):
+        path = f"{source.path}~{reading.name}" if reading.name else source.path
+        for region in walker.walk(source.start, path, source.default):
             if self._late(region.path):
                 break
             plain = (
@@ -118,7 +156,7 @@ class Unpacker:
                 and region.media.startswith(b"text/")
                 and len(self.defects) == before
             )
-            self._region(source, walker, region, plain)
+            self._region(source, region, plain)
         self.parts = walker.parts
 
     def _late(self, path: str) -> bool:
@@ -131,9 +169,7 @@ class Unpacker:
 
     # -- one region ---------------------------------------------------------------
 
-    def _region(
-        self, source: _Source, walker: mime.Walker, region: mime.Region, plain: bool
-    ) -> None:
+    def _region(self, source: _Source, region: mime.Region, plain: bool) -> None:
         media = region.media
         text = region.kind in ("preamble", "epilogue")
         names = [] if text else headers.part_names(region.fields)
@@ -145,6 +181,14 @@ class Unpacker:
             "" if text else region.encoding.decode("ascii", "backslashreplace"),
         )
         if text and not self._has_content(source.fd, region):
+            return
+        if region.kind == "embedded":
+            # Its parts are on their own; the whole is inside what is scanned anyway.
+            item.file = source.file
+            item.span = (region.start, region.end)
+            item.size = region.end - region.start
+            item.scan = "covered"
+            self.items.append(item)
             return
         encoding = b"" if text else region.encoding
         coder = transfer.decoder(encoding)
@@ -233,9 +277,24 @@ class Unpacker:
 
     def _finish(self, item: Item) -> None:
         item.detected_type = sniff.detect(item.head)
+        if self.again and self._known(item):
+            return
         self.items.append(item)
         if item.file is not None:
             self.emit(item)  # type: ignore[operator]
+
+    def _known(self, item: Item) -> bool:
+        """True when another reading gave the same bytes: its names are added there."""
+        for other in self.items:
+            if other.size != item.size or other.head != item.head:
+                continue
+            if other.file is None or other.span is not None or item.file is None:
+                continue
+            if not _same(other.file, item.file, item.size):
+                continue
+            other.names += [name for name in item.names if name not in other.names]
+            return True
+        return False
 
     def _guesses(self, source: _Source, region: mime.Region, item: Item) -> None:
         """An encoding nobody knows: decode in all known ways, clients do so too."""
@@ -263,7 +322,7 @@ class Unpacker:
             return
         fd = posix.open(item.file, O_READ)
         self.queue.append(
-            _Source(fd, 0, item.size, item.path + ".1", b"text/plain", depth)
+            _Source(fd, 0, item.size, item.path + ".1", b"text/plain", depth, item.file)
         )
 
     # -- uuencode in text ---------------------------------------------------------
@@ -384,6 +443,25 @@ class Unpacker:
             finally:
                 posix.close(own)
             self._finish(inner)
+
+
+def _same(one: str, two: str, size: int) -> bool:
+    """True when the first ``size`` bytes of two files are equal."""
+    first = posix.open(one, O_READ)
+    try:
+        second = posix.open(two, O_READ)
+        try:
+            for position in range(0, size, WINDOW):
+                length = min(WINDOW, size - position)
+                if pread_all(first, length, position) != pread_all(
+                    second, length, position
+                ):
+                    return False
+        finally:
+            posix.close(second)
+    finally:
+        posix.close(first)
+    return True
 
 
 def _type_field(fields: list[Header]) -> bytes:
