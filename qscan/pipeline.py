@@ -257,10 +257,7 @@ def examine_file(
             end = spool.RESERVE + size
             digest(report.items, (work.fd, spool.RESERVE, end))
     finally:
-        work.remove()
-        for fd in (work.fd, work.envelope):
-            if fd >= 0:
-                posix.close(fd)
+        work.abandon()
     report.ms["read"] = read
     report.ms["total"] = _since(began)
     outcome = BY_NAME[outcome_of(report.action)]

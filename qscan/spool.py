@@ -62,12 +62,23 @@ class Work:
             fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self.envelope = posix.open(self.directory + "/envelope", O_NEW, 0o600)
         except BaseException:
-            self.remove()
+            self.abandon()
             raise
 
     def remove(self) -> None:
         """Remove directory and files, keep the descriptors; never raises OSError."""
         remove_directory(self.directory)
+
+    def abandon(self) -> None:
+        """Close the descriptors, remove everything: an ending without delivery.
+
+        Closing comes first: reading the directory may need one of the descriptors.
+        """
+        for fd in (self.fd, self.envelope):
+            if fd >= 0:
+                posix.close(fd)
+        self.fd = self.envelope = -1
+        self.remove()
 
 
 def identity() -> str:
@@ -78,9 +89,15 @@ def identity() -> str:
 def remove_directory(directory: str) -> bool:
     """Unlink the files in a work directory and the directory; True when it is gone."""
     try:
-        for name in posix.listdir(directory):
+        # What nearly every message has, without a descriptor for reading names.
+        for name in ("message", "envelope"):
             remove(f"{directory}/{name}")
-        posix.rmdir(directory)
+        try:
+            posix.rmdir(directory)
+        except OSError:
+            for name in posix.listdir(directory):
+                remove(f"{directory}/{name}")
+            posix.rmdir(directory)
     except FileNotFoundError:
         return True
     except OSError:

@@ -82,6 +82,8 @@ def is_work_name(name: str) -> bool:
 
 def is_stale(directory: str, now: float) -> bool:
     """True when no process holds the lock of the message in it."""
+    if posix.lstat(directory).st_mode & 0o170000 != 0o040000:
+        return False  # not ours: a link must never lead the sweep elsewhere
     try:
         fd = posix.open(directory + "/message", O_READ)
     except FileNotFoundError:

@@ -65,6 +65,7 @@ class Unpacker:
         "items",
         "limits",
         "parts",
+        "paths",
         "queue",
         "tnef_settings",
     )
@@ -83,6 +84,7 @@ class Unpacker:
         self.items: list[Item] = []
         self.defects: list[Defect] = []
         self.queue: list[_Source] = []
+        self.paths: dict[str, int] = {}
         self.expanded = 0
         self.parts = 0
         self.count = 0
@@ -279,6 +281,11 @@ class Unpacker:
         item.detected_type = sniff.detect(item.head)
         if self.again and self._known(item):
             return
+        # Answers are matched by path: no two items may share one.
+        count = self.paths.get(item.path, 0) + 1
+        self.paths[item.path] = count
+        if count > 1:
+            item.path = f"{item.path}+{count}"
         self.items.append(item)
         if item.file is not None:
             self.emit(item)  # type: ignore[operator]
@@ -415,14 +422,18 @@ class Unpacker:
         fd = posix.open(item.file, O_READ)
         self.count += 1
         try:
+            cpu, memory, wall = self.tnef_settings
             files, defects = tnefchild.unpack(
                 fd,
                 item.size,
                 self.directory,
                 f"i{self.count}",
-                self.limits,
-                self.expanded,
-                self.tnef_settings,
+                max_depth=max(1, self.limits.depth - item.path.count(".")),
+                max_parts=max(1, self.limits.parts - self.parts),
+                max_bytes=max(1, self.limits.expanded_bytes - self.expanded),
+                cpu_seconds=cpu,
+                memory_bytes=memory,
+                wall_seconds=wall,
             )
         finally:
             posix.close(fd)
@@ -431,9 +442,9 @@ class Unpacker:
             self.defects.append(defect)
         for file in files:
             inner = Item(
-                f"{item.path}/{file.detail}", "tnef", file.names, file.declared_type
+                f"{item.path}/{file.path}", "tnef", file.names, file.declared_type
             )
-            inner.file = f"{self.directory}/{file.name}"
+            inner.file = file.file
             inner.size = file.size
             self.expanded += file.size
             self.parts += 1

@@ -107,7 +107,7 @@ def _guarded(run: Run, settings_path: str) -> int:
         why += f"; then {stop.why}"
     fdio.shield()
     if run.work is not None:
-        run.work.remove()
+        run.work.abandon()
     return _end(run, "error", "none", BY_NAME[outcome], "", why)
 
 
@@ -272,7 +272,7 @@ def _act(run: Run, report: Report, work: spool.Work) -> int:
         raise Stop(*stop)
     if outcome.name == "delivered":
         return _deliver(run, report, work, why)
-    work.remove()
+    work.abandon()
     return _end(run, report.verdict, action, outcome, report.decision.public, why)
 
 
