@@ -39,8 +39,8 @@ from qscan import schema
 from qscan.schema import Value
 from qscan.settings import FORMAT
 
-# Written into every launcher, looked for in the program named by qmail_queue.
-LAUNCHER_MARK = b"# qscan-queue launcher"
+# Stands in every launcher (a test holds it equal to launcher.SCRIPT).
+LAUNCHER_MARK = b"# Written by qscan.launcher"
 
 # No honest settings file comes near; keeps /dev/zero and core files out of memory.
 TEXT_MAX = 4_000_000
@@ -340,6 +340,8 @@ def _syntax_problem(text: str, message: str) -> Problem:
             line -= 1
         column = len(lines[line - 1]) + 1
     remedy = next((hint for begin, hint in _REMEDIES if reason.startswith(begin)), "")
+    if match and not match[1]:
+        remedy = "something is not complete: a list ends with ], a text with its quote"
     quoted = lines[line - 1] if line <= len(lines) else ""
     return Problem(
         "is no TOML: " + reason[:1].lower() + reason[1:],
@@ -382,8 +384,8 @@ class _Checker:
             if "." in key:
                 self.problem(
                     offset,
-                    f"unknown setting {schema.toml_text(name)} (a quoted name)",
-                    f"write the name without quotes: {_printable(name)}",
+                    f"unknown setting {schema.toml_text(key)} (a quoted name)",
+                    "write names without quotes, above the first [group]",
                 )
             elif name in schema.BY_NAME:
                 self.found[name] = here
@@ -468,9 +470,9 @@ def _check_meaning(checker: _Checker) -> list[str]:
     elif not os.access(queue, os.X_OK):
         warn("qmail_queue", f"qmail_queue {queue} is not there or not executable")
     spool = str(settings["spool_dir"])
-    if not os.path.isdir(spool):
-        warn("spool_dir", f"spool_dir {spool} does not exist yet")
     work = os.path.normpath(os.path.join(spool, "work"))
+    if not os.path.isdir(work):
+        warn("spool_dir", f"the spool directory {work} does not exist yet")
     keep = str(settings["quarantine.dir"])
     if keep and os.path.commonpath([work, os.path.normpath(keep)]) == work:
         checker.about(

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Judging: findings and the action table in, one decision out.
 
-Does: hold the classes, the defects and what they mean; choose the worst action.
+Does: hold the classes and actions; choose the worst action.
 Never does: I/O; know how an action is carried out.
 """
 
-from qscan.model import Defect, Finding
+from qscan.model import Finding
 
 CLASSES = (
     "virus",
@@ -33,81 +33,6 @@ ACTIONS = (
 
 DELIVERING = ("deliver", "tag")
 
-# What the SMTP client is told about a class; {rule} is the signature or defect.
-CLASS_TEXT = {
-    "virus": "message refused: infected with {rule}",
-    "limits": "message refused: too large or too complex to be checked ({rule})",
-    "encrypted": "message refused: encrypted content cannot be checked ({rule})",
-    "phishing": "message refused: phishing ({rule})",
-    "pua": "message refused: unwanted program ({rule})",
-    "macro": "message refused: document with macros ({rule})",
-    "structured": "message refused: sensitive data ({rule})",
-    "broken": "message refused: damaged content ({rule})",
-    "malformed": "message refused: malformed, {advice}",
-    "scanner_failure": "message cannot be checked now, try again later",
-}
-
-# Every defect the parsers annotate: (refused by default, what a sender should mend).
-DEFECTS: dict[str, tuple[bool, str]] = {
-    "bad-content-type": (False, "its Content-Type names no type"),
-    "bad-transfer-encoding": (False, "its Content-Transfer-Encoding is no plain word"),
-    "bare-cr-in-header": (False, "a header line contains a bare CR"),
-    "base64-data-after-padding": (False, "base64 data goes on after its end"),
-    "base64-junk": (False, "base64 data contains other characters"),
-    "base64-length": (False, "base64 data is cut short"),
-    "boundary-in-header": (False, "a boundary stands inside a part header"),
-    "boundary-missing": (False, "a multipart does not state its boundary"),
-    "boundary-not-found": (False, "the boundary of a multipart is not found"),
-    "boundary-trailing-blank": (False, "a boundary ends with blanks"),
-    "boundary-with-junk": (False, "a delimiter line goes on after its boundary"),
-    "boundary-without-multipart": (False, "a boundary is stated without multipart"),
-    "comment-in-mime-field": (False, "a MIME field contains a comment"),
-    "conflicting-boundary": (True, "a multipart states two boundaries"),
-    "continuation-first": (False, "a header begins with a continuation line"),
-    "duplicate-content-disposition": (False, "a part has two Content-Disposition"),
-    "duplicate-content-transfer-encoding": (
-        True,
-        "a part has two Content-Transfer-Encoding fields",
-    ),
-    "duplicate-content-type": (True, "a part has two Content-Type fields"),
-    "duplicate-mime-version": (False, "MIME-Version stands twice"),
-    "encoded-multipart": (False, "a multipart is transfer-encoded"),
-    "external-body": (True, "its content is elsewhere (message/external-body)"),
-    "header-junk": (False, "a header line is no field"),
-    "limit-depth": (True, "it is nested too deeply"),
-    "limit-expanded-bytes": (True, "its parts are too large when unpacked"),
-    "limit-header-bytes": (True, "a header is too long"),
-    "limit-parameters": (True, "a field has too many parameters"),
-    "limit-parts": (True, "it has too many parts"),
-    "limit-unpack-seconds": (True, "it takes too long to unpack"),
-    "message-partial": (True, "it is a fragment of a message (message/partial)"),
-    "missing-close": (False, "a multipart is not closed"),
-    "no-header": (False, "a part has no header"),
-    "nul-in-header": (True, "a header contains NUL"),
-    "qp-bad-escape": (False, "quoted-printable data has a bad escape"),
-    "qp-blank-soft-break": (False, "blanks follow a soft line break"),
-    "same-boundary-nested": (False, "nested multiparts share a boundary"),
-    "space-before-colon": (False, "a blank stands before the colon of a field"),
-    "stray-backslash": (False, "a backslash stands outside quotes"),
-    "stray-quote": (False, "a quote stands inside a word"),
-    "tnef-malformed": (True, "its winmail.dat is damaged"),
-    "uu-bad-line": (False, "uuencoded data is damaged"),
-    "unknown-transfer-encoding": (False, "its Content-Transfer-Encoding is unknown"),
-    "unterminated-comment": (False, "a comment is not closed"),
-    "unterminated-quote": (False, "a quoted string is not closed"),
-}
-
-# TNEF has codes of its own (qscan.tnef); all of them mean that content may be hidden,
-# except that the library alone gave up where our own reading was complete.
-TNEF_HARMLESS = ("tnef-library-error", "tnef-checksum", "tnef-trailing-data")
-TNEF_ADVICE = "its winmail.dat is damaged, send the attachments without it"
-
-REFUSED_DEFECTS = tuple(
-    code
-    for code, (refused, _) in DEFECTS.items()
-    if refused and not code.startswith("limit-")
-)
-
 
 class Decision:
     """``verdict`` clean, infected, policy, refused, deferred; ``action`` of ACTIONS;
@@ -121,62 +46,6 @@ class Decision:
         self.finding: Finding | None = None
         self.public = ""
         self.reason = ""
-
-
-def classify(name: str, automaton: object) -> str:
-    """The class of a signature name; ``automaton`` is the Aho-Corasick automaton of
-    all class literals (values: class, anchored, length). The longest literal wins."""
-    best = ""
-    longest = 0
-    for end, (cls, anchored, length) in automaton.iter(name):  # type: ignore[attr-defined]
-        if anchored and end != length - 1:
-            continue
-        if length > longest:
-            best, longest = cls, length
-    return best or "virus"
-
-
-def judge_defects(defects: list[Defect], refused: list[str]) -> list[Finding]:
-    """Findings of class limits and malformed from the defects that policy refuses;
-    one per code."""
-    out: list[Finding] = []
-    seen: list[str] = []
-    for defect in defects:
-        code = defect.code
-        if code in seen:
-            continue
-        if code.startswith("limit-"):
-            cls = "limits"
-        elif code.startswith("tnef-"):
-            if code in TNEF_HARMLESS or code in refused:
-                if code not in refused:
-                    continue
-            elif "tnef-malformed" not in refused:
-                continue
-            cls = "malformed"
-        elif code in refused:
-            cls = "malformed"
-        else:
-            continue
-        seen.append(code)
-        text = f"{advice(code)} {defect.where} {defect.detail}".rstrip()
-        out.append(Finding(source_of(code), code, cls, defect.where, text))
-    return out
-
-
-def source_of(code: str) -> str:
-    """Who annotates a code."""
-    if code.startswith("tnef-"):
-        return "tnef"
-    return "limits" if code.startswith("limit-") else "mime"
-
-
-def advice(code: str) -> str:
-    """What is wrong with the message, for its human sender."""
-    if code.startswith("tnef-"):
-        return TNEF_ADVICE
-    row = DEFECTS.get(code)
-    return row[1] if row else code
 
 
 def verdict_of(cls: str) -> str:
@@ -217,8 +86,7 @@ def decide(findings: list[Finding], actions: dict[str, str]) -> Decision:
     decision.reason = f"{best.cls}: {best.rule}" + (
         f" in {best.item}" if best.item else ""
     )
-    text = CLASS_TEXT[best.cls]
-    decision.public = text.replace("{rule}", best.rule).replace(
-        "{advice}", advice(best.rule)
-    )
+    from qscan import defects
+
+    decision.public = defects.public_text(best)
     return decision

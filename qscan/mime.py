@@ -404,7 +404,12 @@ class Walker:
         """Open a multipart; False when it has no usable boundary (stays a leaf)."""
         boundaries: list[bytes] = []
         if value is not None:
-            for text in value.get(b"boundary") + headers.joined(value, b"boundary"):
+            stated = value.get(b"boundary")
+            if any(name.startswith(b"boundary*") for name, _ in value.parameters):
+                from qscan import parameters
+
+                stated = stated + parameters.joined(value, b"boundary")
+            for text in stated:
                 if text[-1:] in (b" ", b"\t"):
                     self.defects.append(Defect("boundary-trailing-blank", path))
                     if not self.reading.exact:

@@ -106,9 +106,17 @@ class Item:
 
 class Limits:
     """Bounds of unpacking. ``depth`` levels, ``parts`` items, ``header_bytes`` of one
-    header block, ``expanded_bytes`` of all decoded files together, ``seconds``."""
+    header block, ``expanded_bytes`` of all decoded files together, ``seconds``;
+    ``tnef`` CPU seconds, bytes of memory and wall seconds of a TNEF child."""
 
-    __slots__ = ("depth", "expanded_bytes", "header_bytes", "parts", "seconds")
+    __slots__ = (
+        "depth",
+        "expanded_bytes",
+        "header_bytes",
+        "parts",
+        "seconds",
+        "tnef",
+    )
 
     def __init__(
         self,
@@ -117,7 +125,9 @@ class Limits:
         header_bytes: int,
         expanded_bytes: int,
         seconds: float,
+        tnef: tuple[int, int, int],
     ) -> None:
+        self.tnef = tnef
         self.depth = depth
         self.parts = parts
         self.header_bytes = header_bytes

@@ -21,6 +21,7 @@ from qscan.model import (
     ScanReply,
 )
 from qscan.settings import Settings, Value
+from qscan.store import Store
 
 RAW = "message"  # key and path of the raw message
 
@@ -73,6 +74,11 @@ def limits_of(values: dict[str, Value]) -> Limits:
         int(number(values["limit.header_bytes"])),
         int(number(values["limit.expanded_bytes"])),
         number(values["limit.unpack_seconds"]),
+        (
+            int(number(values["tnef.cpu_seconds"])),
+            int(number(values["tnef.memory_bytes"])),
+            int(number(values["tnef.wall_seconds"])),
+        ),
     )
 
 
@@ -113,21 +119,13 @@ def examine(
             def offer(item: Item) -> None:
                 scanner.offer(chosen, item)
 
-    unpacker = unpack.Unpacker(
-        work.directory,
-        limits_of(values),
-        offer,
-        (
-            int(number(values["tnef.cpu_seconds"])),
-            int(number(values["tnef.memory_bytes"])),
-            int(number(values["tnef.wall_seconds"])),
-        ),
-    )
+    store = Store(work.directory, limits_of(values), offer)
     try:
         covered = raw or not clamd
-        unpacker.run(work.fd, spool.RESERVE, spool.RESERVE + size, covered)
-        report.items += unpacker.items
-        report.defects = unpacker.defects
+        end = spool.RESERVE + size
+        unpack.Unpacker(store).run(work.fd, spool.RESERVE, end, covered)
+        report.items += store.items
+        report.defects = store.defects
         if values["scan.types"] == "libmagic":
             from qscan import realtype
 
@@ -141,9 +139,13 @@ def examine(
     finally:
         if session is not None:
             session.close()
-    refused = values["malformed.refuse"]
-    if isinstance(refused, list):
-        report.findings += decide.judge_defects(report.defects, refused)
+    if report.defects:
+        from qscan import defects
+
+        refused = values["malformed.refuse"]
+        if not isinstance(refused, list):
+            raise TypeError("malformed.refuse is no list")
+        report.findings += defects.judge(report.defects, refused)
     actions = {cls: str(values[f"action.{cls}"]) for cls in decide.CLASSES}
     decision = decide.decide(report.findings, actions)
     report.decision = decision
@@ -173,11 +175,13 @@ def _collect(report: Report, replies: dict[str, ScanReply], settings: Settings) 
             if not reply.names:
                 item.scan = "clean"
                 continue
+            from qscan import defects
+
             if automaton is None:
                 automaton = settings.automaton()
             for name in reply.names:
                 item.scan = name
-                cls = decide.classify(name, automaton)
+                cls = defects.classify(name, automaton)
                 report.findings.append(
                     Finding("clamd", name, cls, item.path, f"{name} in {item.path}")
                 )

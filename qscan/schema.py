@@ -15,16 +15,23 @@ import re
 import textwrap
 from dataclasses import dataclass
 
-from qscan.decide import DEFECTS, REFUSED_DEFECTS
+from qscan.decide import ACTIONS
+from qscan.defects import DEFECTS, REFUSED_DEFECTS, TNEF_HARMLESS
+from qscan.settings import DIALECTS, FROM_ENVIRONMENT
 
 Value = str | int | bool | list[str]
 
-ACTIONS = ("deliver", "tag", "reject", "quarantine+reject", "quarantine+drop", "defer")
-DIALECTS = ("plain", "notqmail", "netqmail", "stderr", "indimail", "auto")
+# Those that qscan.log can write to (a test holds them equal).
 FACILITIES = (
-    "auth authpriv cron daemon kern lpr mail news syslog user uucp "
-    "local0 local1 local2 local3 local4 local5 local6 local7"
+    "mail daemon auth user kern local0 local1 local2 local3 local4 local5 local6 local7"
 ).split()
+
+# What malformed.refuse may name. Limits have a class of their own; a damaged TNEF has
+# many codes that are refused together as tnef-malformed, the harmless ones apart.
+REFUSABLE = (
+    *(code for code in DEFECTS if not code.startswith("limit-")),
+    *TNEF_HARMLESS,
+)
 
 # sizeof(sun_path) less the final NUL on Linux (unix(7)).
 SOCKET_PATH_MAX = 107
@@ -34,8 +41,7 @@ SOCKET_PATH_MAX = 107
 class Setting:
     """One row. ``kind`` is one of the keys of ``KIND_NAMES``; ``minimum`` and
     ``maximum`` bound an ``int``; ``choices`` bound a ``choice`` or the members of a
-    ``codes`` list; ``unit`` is for people; ``tcprules`` says that the environment
-    variable ``environment_name()`` may override it for one connection.
+    ``codes`` list; ``unit`` is for people.
     """
 
     name: str
@@ -46,7 +52,11 @@ class Setting:
     maximum: int | None = None
     choices: tuple[str, ...] = ()
     unit: str = ""
-    tcprules: bool = False
+
+    @property
+    def tcprules(self) -> bool:
+        """Whether the environment may override it for one connection."""
+        return self.name in FROM_ENVIRONMENT
 
     def environment_name(self) -> str:
         """``header.qscan`` -> ``QSCAN_HEADER_QSCAN``."""
@@ -83,17 +93,19 @@ TABLE: tuple[Setting, ...] = (
         "path",
         "/var/qmail/bin/qmail-queue",
         "The program that gets the message when it may pass: qmail's own qmail-queue, "
-        "or the next program of a chain. Never qscan-queue itself, that would be a "
-        "loop.",
+        "or the next program of a chain. Not qscan-queue itself: mail would go round "
+        "for ever.",
     ),
     Setting(
         "spool_dir",
         "path",
         "/var/spool/qscan",
         "Where messages wait while they are looked at: a private directory for each, "
-        "below work/. The user that qmail-smtpd runs as (qmaild) must own it, mode "
-        "0700. Best on the file system that can hold some of your largest messages at "
-        "a time.",
+        "below work/, which must exist and be writable for whoever runs qmail-smtpd. "
+        "Under tcpserver that is a user with only its main group (qmaild, nofiles), so "
+        "work/ has that group and mode 1770: members make directories, nobody else "
+        "looks. It needs room for the largest message twice, times the number of "
+        "simultaneous messages.",
     ),
     Setting(
         "clamd.address",
@@ -130,13 +142,6 @@ TABLE: tuple[Setting, ...] = (
         "0 tries once.",
     ),
     Setting(
-        "clamd.version_in_log",
-        "bool",
-        True,
-        "Ask clamd for its version in the same session and put it into the log line "
-        "and the X-Qscan header.",
-    ),
-    Setting(
         "scan.raw",
         "choice",
         "always",
@@ -167,7 +172,7 @@ TABLE: tuple[Setting, ...] = (
         "levels",
         "How deep parts may be nested in one another. Like the other limits on "
         "content: what lies beyond is not unpacked, and the message gets a finding of "
-        "class limits; action.limits says what that means.",
+        "class limits; action.limits says what becomes of it.",
     ),
     _int(
         "limit.parts",
@@ -347,7 +352,7 @@ TABLE: tuple[Setting, ...] = (
         list(REFUSED_DEFECTS),
         "Which defects of form make a finding of class malformed. All others are only "
         "noted in the log.",
-        choices=tuple(DEFECTS),
+        choices=REFUSABLE,
     ),
     Setting(
         "reject.dialect",
@@ -361,22 +366,20 @@ TABLE: tuple[Setting, ...] = (
         "auto: descriptor 6, else 4, if it is an open pipe, else plain; an unrelated "
         "pipe on that number would get the text.",
         choices=DIALECTS,
-        tcprules=True,
     ),
     Setting(
         "header.qscan",
         "bool",
         True,
-        "Put one X-Qscan line with the result on top of each message delivered.",
-        tcprules=True,
+        "Put one X-Qscan field with the result on top of each message delivered. "
+        "Messages with the action tag have it in any case.",
     ),
     Setting(
         "header.virus_scanned",
         "bool",
         False,
-        "Put X-Virus-Scanned and X-Virus-Status lines on top as well, as other "
+        "Put the fields X-Virus-Scanned and X-Virus-Status on top as well, as other "
         "scanners do.",
-        tcprules=True,
     ),
     Setting(
         "log.target",
@@ -398,7 +401,8 @@ TABLE: tuple[Setting, ...] = (
         "folder",
         "",
         "Where the actions quarantine+reject and quarantine+drop keep messages. Empty: "
-        "quarantine below spool_dir. Same owner and mode as spool_dir.",
+        "quarantine below spool_dir. Whoever runs qmail-smtpd must be able to write "
+        "there; it is made when it is first needed, if that user may.",
     ),
 )
 
@@ -412,8 +416,9 @@ GROUP_DOCS = {
     "limit": "Limits for one message.",
     "tnef": "Limits for the process that unpacks a winmail.dat.",
     "action": "What is done about findings, by class. When a message has several, the "
-    "strictest action wins. "
-    "deliver: as if nothing was found. tag: deliver, and say so in the X-Qscan "
+    "first of these wins: "
+    + ", ".join(ACTIONS)
+    + ". deliver: as if nothing was found. tag: deliver, and say so in the X-Qscan "
     "header. reject: refuse for good; the sender is told. quarantine+reject: keep a "
     "copy, then refuse. quarantine+drop: keep a copy and tell the sender that all "
     "is well. defer: refuse for now; the sender tries again.",
@@ -422,7 +427,7 @@ GROUP_DOCS = {
     "and lower case differ. The longest literal that fits wins.",
     "malformed": "Messages that different programs read differently.",
     "reject": "What the client is told.",
-    "header": "Lines added on top of delivered messages. Nothing else is changed.",
+    "header": "Fields added on top of delivered messages. Nothing else is changed.",
     "log": "The log.",
     "quarantine": "The quarantine.",
 }

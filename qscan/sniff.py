@@ -6,10 +6,11 @@ does: replace libmagic (``scan.types = "libmagic"`` asks it for what this table 
 know). Source: the formats' own specifications.
 """
 
+TNEF = b"\x78\x9f\x3e\x22"
 HEAD = 1024  # bytes of every item that are looked at
 
 _FIXED = (
-    (b"\x78\x9f\x3e\x22", "application/ms-tnef"),
+    (TNEF, "application/ms-tnef"),
     (b"MZ", "application/x-dosexec"),
     (b"\x7fELF", "application/x-executable"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "application/x-ole-storage"),

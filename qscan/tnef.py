@@ -409,8 +409,9 @@ class _Walk:
         """A few bytes through the window; short at ``end``."""
         at = offset - self.window_start
         if at < 0 or at + length > len(self.window):
-            if end - offset < length:
-                length = max(0, end - offset)
+            length = min(length, end - offset)
+            if length <= 0:
+                return b""
             self.window = self.read(offset, max(length, min(WINDOW, end - offset)))
             self.window_start = offset
             at = 0
@@ -814,24 +815,26 @@ class _Walk:
         table: bool,
     ) -> None:
         """A MsgPropertyList or, with ``table``, a count of rows and such lists."""
-        found, problem, open_questions = self.values(start, end, table, 0)
-        if open_questions:
-            good = [] if problem else [found]
+        found, odd, problem, questions = self.values(start, end, table, 0)
+        if questions:
+            good = [] if problem else [(found, odd)]
             for dialect in (1, 2, 3):
-                if dialect & ~open_questions:
+                if dialect & ~questions:
                     continue
-                other, trouble, further = self.values(start, end, table, dialect)
-                open_questions |= further
+                *other, trouble, further = self.values(start, end, table, dialect)
+                questions |= further
                 if trouble is None:
-                    good.append(other)
+                    good.append((other[0], other[1]))
             if good:
-                found = good[0]
+                found, odd = good[0]
                 problem = None
-                for other in good[1:]:
-                    if other != found:
+                for more, _ in good[1:]:
+                    if more != found:
                         self.defect("tnef-ambiguous-property", at)
                         known = set(found)
-                        found = found + [one for one in other if one not in known]
+                        found = found + [one for one in more if one not in known]
+        for code, where, detail in odd:
+            self.defect(code, where, detail)
         if problem is not None:
             code, where, detail = problem
             self.defect(code, where, detail)
@@ -841,36 +844,51 @@ class _Walk:
 
     def values(
         self, start: int, end: int, table: bool, dialect: int
-    ) -> tuple[list[Found], Problem | None, int]:
-        """The values worth knowing of the list or table at ``start``, the first thing
-        wrong with it, and which dialects would read it differently."""
+    ) -> tuple[list[Found], list[Problem], Problem | None, int]:
+        """What the list or table at ``start`` has: the values worth knowing, what is
+        odd about it, why it cannot be read to its end, and which dialects would read
+        it differently."""
         found: list[Found] = []
+        odd: list[Problem] = []
+        problem: Problem | None = None
+        questions = 0
         if end - start < 4:
-            return found, ("tnef-count", start, "no room for a count"), 0
+            return found, odd, ("tnef-count", start, "no room for a count"), 0
         if not table:
-            return self.one_list(start, end, dialect, found, True)[1:]
+            _, problem, questions = self.one_list(
+                start, end, dialect, found, odd, alone=True
+            )
+            return found, odd, problem, questions
         rows = self.u32(start, end)
         at = start + 4
-        questions = 0
         if rows * 4 > end - at:
-            problem: Problem = ("tnef-count", start, f"{rows} rows in {end - at} bytes")
-            return found, problem, 0
+            problem = ("tnef-count", start, f"{rows} rows in {end - at} bytes")
+            return found, odd, problem, 0
         for _ in range(rows):
             if end - at < 4:
-                return found, ("tnef-count", at, "rows end before their count"), 0
-            at, _, trouble, question = self.one_list(at, end, dialect, found, False)
-            questions |= question
-            if trouble is not None:
-                return found, trouble, questions
+                problem = ("tnef-count", at, "rows end before their count")
+            else:
+                at, problem, more = self.one_list(
+                    at, end, dialect, found, odd, alone=False
+                )
+                questions |= more
+            if problem is not None:
+                return found, odd, problem, questions
         if at < end:
             problem = ("tnef-property-trailing", at, f"{end - at} bytes")
-            return found, problem, questions
-        return found, None, questions
+        return found, odd, problem, questions
 
     def one_list(
-        self, start: int, end: int, dialect: int, found: list[Found], alone: bool
-    ) -> tuple[int, list[Found], Problem | None, int]:
-        """A count and that many properties: where it ends, and as ``values``."""
+        self,
+        start: int,
+        end: int,
+        dialect: int,
+        found: list[Found],
+        odd: list[Problem],
+        alone: bool,
+    ) -> tuple[int, Problem | None, int]:
+        """A count and that many properties; ``alone`` when they should reach ``end``.
+        Where it ends, what is wrong, which dialects would read it differently."""
         count = self.u32(start, end)
         at = start + 4
         problem: Problem | None = None
@@ -879,29 +897,26 @@ class _Walk:
         if count * 4 > end - at:
             problem = ("tnef-count", start, f"{count} properties in {end - at} bytes")
         done = 0
-        while alone or done < count:
-            if done == count and at < end and problem is None:
+        while (alone or done < count) and at < end:
+            if done == count and problem is None:
                 problem = ("tnef-property-trailing", at, f"{end - at} bytes")
-            if at >= end:
-                break
             if self.properties_left <= 0:
                 self.defect("tnef-too-many-objects", at, "properties")
                 raise _Enough
             begin = at
-            at, trouble, question = self.one_property(at, end, dialect, found)
-            questions |= question
+            at, trouble, more = self.one_property(at, end, dialect, found, odd)
+            questions |= more
             if trouble is not None:
                 # What was wrong first is the cause; carving begins where it stopped.
                 code, detail = trouble if problem is None else problem[::2]
-                problem = (code, begin, detail)
-                return begin, found, problem, questions
+                return begin, (code, begin, detail), questions
             done += 1
         if done < count and problem is None:
             problem = ("tnef-count", start, f"{done} properties instead of {count}")
-        return at, found, problem, questions
+        return at, problem, questions
 
     def one_property(
-        self, at: int, end: int, dialect: int, found: list[Found]
+        self, at: int, end: int, dialect: int, found: list[Found], odd: list[Problem]
     ) -> tuple[int, tuple[str, str] | None, int]:
         """The property at ``at``: where the next begins, what is wrong (code, detail),
         which dialects would read it differently."""
@@ -949,7 +964,7 @@ class _Walk:
                 found.append((ident, base, at, width))
             return min(at + (number * width + 3 & ~3), end), None, question
         if base in (_UNSPECIFIED, _NULL):
-            self.defect("tnef-property-type", at, f"type {kind:04x}, id {ident:04x}")
+            odd.append(("tnef-property-type", at, f"type {kind:04x}, id {ident:04x}"))
             question = _NULL_HAS_DATA
             if not dialect & _NULL_HAS_DATA:
                 return at, None, question
@@ -963,7 +978,7 @@ class _Walk:
             detail = f"{number} values in {end - at} bytes"
             return at, ("tnef-count", detail), question
         if number != 1 and not several and not question:
-            self.defect("tnef-count", at, f"{number} values of a single one")
+            odd.append(("tnef-count", at, f"{number} values of a single one"))
         for _ in range(number):
             if end - at < 4:
                 return at, ("tnef-property-length", f"{end - at} bytes left"), question

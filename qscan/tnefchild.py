@@ -304,8 +304,8 @@ class _Report:
                 number += 1
                 try:
                     posix.unlink(f"{self.directory}/{start}{number}")
-                except FileNotFoundError:
-                    break
+                except OSError:
+                    break  # the next one is not there
         if self.failure is not None:
             raise self.failure
 

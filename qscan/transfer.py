@@ -2,7 +2,7 @@
 """Transfer decodings, lenient, streaming, in bounded windows (RFC 2045 section 6).
 
 Does: base64, quoted-printable, uuencode as decoders with ``feed(bytes) -> bytes`` and
-``finish() -> bytes``; each notes what was odd in ``odd`` (codes). Never does: raise on
+``finish() -> bytes``; ``done`` when the rest of the input is not theirs; each notes what was odd in ``odd`` (codes). Never does: raise on
 content, hold more than a window.
 """
 
@@ -13,28 +13,14 @@ _NOT_BASE64 = bytes(c for c in range(256) if c not in _ALPHABET and c != 61)
 _KNOWN = _ALPHABET + b"= \t\r\n"
 
 
-class Identity:
-    """7bit, 8bit, binary: the bytes themselves."""
-
-    __slots__ = ("odd",)
-
-    def __init__(self) -> None:
-        self.odd: list[str] = []
-
-    def feed(self, data: bytes) -> bytes:
-        return data
-
-    def finish(self) -> bytes:
-        return b""
-
-
 class Base64:
     """RFC 2045 section 6.8, as mail clients read it: junk is skipped, decoding goes on
     after padding. Odd: base64-junk, base64-data-after-padding, base64-length."""
 
-    __slots__ = ("odd", "padded", "rest")
+    __slots__ = ("done", "odd", "padded", "rest")
 
     def __init__(self) -> None:
+        self.done = False
         self.odd: list[str] = []
         self.rest = b""
         self.padded = False
@@ -107,9 +93,10 @@ class QuotedPrintable:
     """RFC 2045 section 6.7, lenient: bad escapes stay, blanks at line ends go, a soft
     break may have blanks after its ``=``. Odd: qp-bad-escape, qp-blank-soft-break."""
 
-    __slots__ = ("odd", "rest")
+    __slots__ = ("done", "odd", "rest")
 
     def __init__(self) -> None:
+        self.done = False
         self.odd: list[str] = []
         self.rest = b""
 
@@ -226,16 +213,14 @@ def note(odd: list[str], code: str) -> None:
         odd.append(code)
 
 
-IDENTITY = (b"", b"7bit", b"8bit", b"binary")
 _UU = (b"x-uuencode", b"uuencode", b"x-uue", b"uue", b"uu", b"x-uu")
 
-Decoder = Identity | Base64 | QuotedPrintable | UU
+Decoder = Base64 | QuotedPrintable | UU
 
 
 def decoder(encoding: bytes) -> Decoder | None:
-    """The decoder for a Content-Transfer-Encoding (lower case); None = unknown."""
-    if encoding in IDENTITY:
-        return Identity()
+    """The decoder for a Content-Transfer-Encoding (lower case) that changes bytes; None
+    = unknown."""
     if encoding == b"base64":
         return Base64()
     if encoding == b"quoted-printable":

@@ -294,7 +294,7 @@ class Session:
 
 def offer(session: Session, item: Item) -> None:
     """Submit an unpacked item under its path; empty files need no scan."""
-    if item.file is None or item.scan:
+    if item.file is None:
         return
     if not item.size:
         item.scan = "clean"

@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: MIT
+"""Parameters of structured fields in every way clients read them.
+
+Does: quoted strings and comments (RFC 2045 section 5.1, RFC 5322 section 3.2), values
+in pieces and charsets (RFC 2231), encoded words (RFC 2047), all names of a part.
+Never does: I/O; raise on content. Time is linear in the bytes of the field.
+"""
+
+import binascii
+
+from qscan.headers import BLANKS, NAMING, PARAMETERS, Value, parse_value, unfold
+from qscan.model import Header
+
+NAMES = 200  # names of one part
+
+
+def segments(raw: bytes, odd: list[str]) -> list[bytes]:
+    """Split at the semicolons outside quotes and comments; comments removed."""
+    out: list[bytes] = []
+    current = bytearray()
+    depth = 0
+    quoted = False
+    i = 0
+    n = len(raw)
+    seen_comment = False
+    while i < n:
+        c = raw[i]
+        if quoted:
+            # A quoted run up to the next quote or backslash is taken in one piece.
+            stop = i
+            while stop < n and raw[stop] not in (34, 92):
+                stop += 1
+            current += raw[i:stop]
+            if stop >= n:
+                i = stop
+                break
+            current.append(raw[stop])
+            if raw[stop] == 34:
+                quoted = False
+                i = stop + 1
+            else:
+                if stop + 1 < n:
+                    current.append(raw[stop + 1])
+                i = stop + 2
+            continue
+        if depth:
+            if c == 92:
+                i += 1
+            elif c == 40:
+                depth += 1
+            elif c == 41:
+                depth -= 1
+        elif c == 34:
+            # A quote opens a quoted string only where a value begins; elsewhere
+            # clients take it literally or not: both are noted.
+            quoted = True
+            if bytes(current.rstrip(BLANKS)[-1:]) not in (b"=", b""):
+                odd.append("stray-quote")
+            current.append(c)
+        elif c == 40:
+            depth = 1
+            seen_comment = True
+        elif c == 59:
+            out.append(bytes(current))
+            current = bytearray()
+            if len(out) > PARAMETERS:
+                break
+        elif c == 92:
+            current.append(c)
+            if i + 1 < n:
+                current.append(raw[i + 1])
+            i += 1
+            odd.append("stray-backslash")
+        else:
+            current.append(c)
+        i += 1
+    if quoted:
+        odd.append("unterminated-quote")
+    if depth:
+        odd.append("unterminated-comment")
+    if seen_comment:
+        odd.append("comment-in-mime-field")
+    out.append(bytes(current))
+    return out
+
+
+def unquote(value: bytes) -> bytes:
+    """Content of a quoted string; what follows the closing quote is kept."""
+    body = value[1:]
+    if b"\\" not in body:
+        end = body.find(b'"')
+        if end < 0:
+            return body
+        return body[:end] + body[end + 1 :].rstrip(BLANKS)
+    out = bytearray()
+    i = 0
+    n = len(body)
+    while i < n:
+        c = body[i]
+        if c == 34:
+            out += body[i + 1 :].rstrip(BLANKS)
+            break
+        if c == 92 and i + 1 < n:
+            i += 1
+            c = body[i]
+        out.append(c)
+        i += 1
+    return bytes(out)
+
+
+def joined(value: Value, base: bytes) -> list[bytes]:
+    """Values of ``base`` written in RFC 2231 pieces: ``base*``, ``base*0``, ``base*0*``.
+
+    Two orders are given where they differ: by number and as written.
+    """
+    pieces: list[tuple[int, bytes, bool]] = []
+    out: list[bytes] = []
+    prefix = base + b"*"
+    for name, raw in value.parameters:
+        if not name.startswith(prefix):
+            continue
+        rest = name[len(prefix) :]
+        if not rest:
+            out.append(_extended(raw, True))
+            continue
+        encoded = rest.endswith(b"*")
+        digits = rest[:-1] if encoded else rest
+        if digits.isdigit() and len(digits) < 6:
+            pieces.append((int(digits), raw, encoded))
+    if pieces:
+        for order in (sorted(pieces, key=_number), pieces):
+            text = b"".join(
+                percent(raw) if encoded else raw for _, raw, encoded in order
+            )
+            if order[0][2]:
+                text = _extended(text, False)
+            if text not in out:
+                out.append(text)
+    return out
+
+
+def _number(piece: tuple[int, bytes, bool]) -> int:
+    return piece[0]
+
+
+def _extended(raw: bytes, encoded: bool) -> bytes:
+    """``charset'language'text`` -> text in UTF-8 where the charset is known."""
+    text = percent(raw) if encoded else raw
+    fields = text.split(b"'", 2)
+    if len(fields) == 3:
+        return _recode(fields[2], fields[0])
+    return text
+
+
+def percent(raw: bytes) -> bytes:
+    """Percent-decoding; what is no escape stays."""
+    if b"%" not in raw:
+        return raw
+    pieces = raw.split(b"%")
+    out = [pieces[0]]
+    for piece in pieces[1:]:
+        try:
+            out.append(binascii.unhexlify(piece[:2]) + piece[2:])
+        except binascii.Error:
+            out.append(b"%" + piece)
+    return b"".join(out)
+
+
+def _recode(raw: bytes, charset: bytes) -> bytes:
+    name = charset.decode("ascii", "replace").lower()
+    if name in ("", "us-ascii", "utf-8", "ascii"):
+        return raw
+    try:
+        return raw.decode(name, "replace").encode("utf-8", "replace")
+    except (LookupError, ValueError):
+        return raw
+
+
+def decode_words(raw: bytes) -> bytes:
+    """Encoded words (RFC 2047) in any place decoded to UTF-8, others left alone."""
+    if b"=?" not in raw:
+        return raw
+    out: list[bytes] = []
+    position = 0
+    after_word = False
+    while True:
+        start = raw.find(b"=?", position)
+        if start < 0:
+            break
+        fields = raw[start + 2 : start + 2000].split(b"?", 3)
+        if len(fields) < 4 or not fields[3].startswith(b"="):
+            out.append(raw[position : start + 2])
+            position = start + 2
+            after_word = False
+            continue
+        charset, kind, text = fields[0], fields[1].lower(), fields[2]
+        gap = raw[position:start]
+        if not (after_word and not gap.strip(BLANKS)):
+            out.append(gap)
+        position = start + 2 + len(charset) + 1 + len(fields[1]) + 1 + len(text) + 2
+        charset = charset.split(b"*", 1)[0]
+        try:
+            if kind == b"b":
+                data = binascii.a2b_base64(text + b"==")
+            elif kind == b"q":
+                data = binascii.a2b_qp(text, header=True)
+            else:
+                data = text
+        except binascii.Error:
+            data = text
+        out.append(_recode(data, charset))
+        after_word = True
+    out.append(raw[position:])
+    return b"".join(out)
+
+
+def part_names(fields: list[Header]) -> list[str]:
+    """Every file name a part has in Content-Type, Content-Disposition and neighbours.
+
+    Any parameter whose name contains ``name``, plain, in RFC 2231 pieces, and with
+    encoded words decoded; in order, without repetition, as text for display and
+    matching (undecodable bytes as latin-1).
+    """
+    out: list[str] = []
+    for field in fields:
+        if field.name not in NAMING or len(out) >= NAMES:
+            continue
+        raw = unfold(field.value)
+        value = parse_value(raw)
+        bases: list[bytes] = []
+        for name, text in value.parameters:
+            if b"name" not in name:
+                continue
+            base = name.split(b"*", 1)[0]
+            if b"*" not in name:
+                add_name(out, text)
+            elif base not in bases:
+                bases.append(base)
+        for base in bases:
+            for text in joined(value, base):
+                add_name(out, text)
+    return out
+
+
+def part_names(fields: list[Header]) -> list[str]:
+    """Every file name a part has in Content-Type, Content-Disposition and neighbours.
+
+    Any parameter whose name contains ``name``, plain, in RFC 2231 pieces, and with
+    encoded words decoded; in order, without repetition, as text for display and
+    matching (undecodable bytes as latin-1).
+    """
+    out: list[str] = []
+    for field in fields:
+        if field.name not in NAMING or len(out) >= NAMES:
+            continue
+        raw = unfold(field.value)
+        value = parse_value(raw)
+        bases: list[bytes] = []
+        for name, text in value.parameters:
+            if b"name" not in name:
+                continue
+            base = name.split(b"*", 1)[0]
+            if b"*" not in name:
+                add_name(out, text)
+            elif base not in bases:
+                bases.append(base)
+        for base in bases:
+            for text in joined(value, base):
+                add_name(out, text)
+    return out
+
+
+def add_name(out: list[str], raw: bytes) -> None:
+    """Append a name and its encoded-word decoding, each once."""
+    for text in (raw, decode_words(raw)):
+        if text:
+            try:
+                shown = text.decode("utf-8")
+            except UnicodeDecodeError:
+                shown = text.decode("latin-1")
+            if shown not in out and len(out) < NAMES:
+                out.append(shown)

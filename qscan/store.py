@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: MIT
+"""Where unpacked content goes: numbered files in the work directory.
+
+Does: decode byte ranges into files in bounded windows, keep the totals against the
+limits, give every Item to ``emit`` as soon as its file is complete. Never does: use a
+name from the mail as a path; raise on content.
+Raises: OSError for trouble with the work directory.
+"""
+
+import posix
+import time
+
+from qscan import sniff
+from qscan.fdio import O_NEW, WINDOW, pread_all, write_all
+from qscan.model import Defect, Item, Limits
+
+
+class Store:
+    """The items of one message. ``full`` is set by the first limit that is hit: what
+    was unpacked until then is scanned, the limit is a Defect."""
+
+    __slots__ = (
+        "again",
+        "count",
+        "deadline",
+        "defects",
+        "directory",
+        "emit",
+        "expanded",
+        "full",
+        "items",
+        "limits",
+        "parts",
+        "paths",
+    )
+
+    def __init__(self, directory: str, limits: Limits, emit: object) -> None:
+        self.directory = directory
+        self.limits = limits
+        self.emit = emit
+        self.items: list[Item] = []
+        self.defects: list[Defect] = []
+        self.paths: dict[str, int] = {}
+        self.expanded = 0
+        self.parts = 0
+        self.count = 0
+        self.full = False
+        self.again = False
+        self.deadline = time.monotonic() + limits.seconds
+
+    def note(self, code: str, path: str, detail: str = "") -> None:
+        """Annotate."""
+        self.defects.append(Defect(code, path, detail))
+
+    def late(self, path: str) -> bool:
+        """True when nothing more may be unpacked."""
+        if not self.full and time.monotonic() > self.deadline:
+            self.note("limit-unpack-seconds", path)
+            self.full = True
+        return self.full
+
+    def name(self) -> str:
+        """The next file name in the work directory."""
+        self.count += 1
+        return f"i{self.count}"
+
+    def decode(
+        self,
+        fd: int,
+        start: int,
+        end: int,
+        item: Item,
+        coder: object,
+        prefix: bytes = b"",
+    ) -> None:
+        """Decode bytes [start, end) of ``fd`` into a new file of ``item``; ``coder``
+        of ``transfer``, or None for the bytes themselves."""
+        item.file = f"{self.directory}/{self.name()}"
+        out = posix.open(item.file, O_NEW, 0o600)
+        try:
+            self._put(out, item, prefix)
+            position = start
+            while position < end and not self.full:
+                data = posix.pread(fd, min(WINDOW, end - position), position)
+                if not data:
+                    break
+                position += len(data)
+                if coder is not None:
+                    data = coder.feed(data)  # type: ignore[attr-defined]
+                    if coder.done:  # type: ignore[attr-defined]
+                        position = end
+                self._put(out, item, data)
+            if coder is not None:
+                self._put(out, item, coder.finish())  # type: ignore[attr-defined]
+        finally:
+            posix.close(out)
+        if coder is not None:
+            for code in coder.odd:  # type: ignore[attr-defined]
+                self.note(code, item.path)
+
+    def _put(self, out: int, item: Item, data: bytes) -> None:
+        if not data:
+            return
+        self.expanded += len(data)
+        if self.expanded > self.limits.expanded_bytes:
+            if not self.full:
+                self.note("limit-expanded-bytes", item.path)
+            self.full = True
+            return
+        if len(item.head) < sniff.HEAD:
+            item.head = (item.head + data[: sniff.HEAD])[: sniff.HEAD]
+        write_all(out, data)
+        item.size += len(data)
+
+    def add(self, item: Item) -> None:
+        """The item is complete: type it, keep it, offer it."""
+        item.detected_type = sniff.detect(item.head)
+        if self.again and self._known(item):
+            return
+        # Answers are matched by path: no two items may share one.
+        count = self.paths.get(item.path, 0) + 1
+        self.paths[item.path] = count
+        if count > 1:
+            item.path = f"{item.path}+{count}"
+        self.items.append(item)
+        if item.file is not None and not item.scan:
+            self.emit(item)  # type: ignore[operator]
+
+    def _known(self, item: Item) -> bool:
+        """True when another reading gave the same bytes: its names are added there."""
+        if item.file is None or item.span is not None:
+            return False
+        for other in self.items:
+            if other.size != item.size or other.head != item.head:
+                continue
+            if other.file is None or other.span is not None:
+                continue
+            if same(other.file, item.file, item.size):
+                other.names += [name for name in item.names if name not in other.names]
+                return True
+        return False
+
+
+def same(one: str, two: str, size: int) -> bool:
+    """True when the first ``size`` bytes of two files are equal."""
+    flags = posix.O_RDONLY | posix.O_CLOEXEC
+    first = posix.open(one, flags)
+    try:
+        second = posix.open(two, flags)
+        try:
+            for position in range(0, size, WINDOW):
+                length = min(WINDOW, size - position)
+                data = pread_all(first, length, position)
+                if data != pread_all(second, length, position):
+                    return False
+        finally:
+            posix.close(second)
+    finally:
+        posix.close(first)
+    return True
