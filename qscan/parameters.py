@@ -109,7 +109,7 @@ def unquote(value: bytes) -> bytes:
 
 
 def joined(value: Value, base: bytes) -> list[bytes]:
-    """Values of ``base`` written in RFC 2231 pieces: ``base*``, ``base*0``, ``base*0*``.
+    """Values of ``base`` in RFC 2231 pieces: ``base*``, ``base*0``, ``base*0*``.
 
     Two orders are given where they differ: by number and as written.
     """
@@ -212,34 +212,6 @@ def decode_words(raw: bytes) -> bytes:
         after_word = True
     out.append(raw[position:])
     return b"".join(out)
-
-
-def part_names(fields: list[Header]) -> list[str]:
-    """Every file name a part has in Content-Type, Content-Disposition and neighbours.
-
-    Any parameter whose name contains ``name``, plain, in RFC 2231 pieces, and with
-    encoded words decoded; in order, without repetition, as text for display and
-    matching (undecodable bytes as latin-1).
-    """
-    out: list[str] = []
-    for field in fields:
-        if field.name not in NAMING or len(out) >= NAMES:
-            continue
-        raw = unfold(field.value)
-        value = parse_value(raw)
-        bases: list[bytes] = []
-        for name, text in value.parameters:
-            if b"name" not in name:
-                continue
-            base = name.split(b"*", 1)[0]
-            if b"*" not in name:
-                add_name(out, text)
-            elif base not in bases:
-                bases.append(base)
-        for base in bases:
-            for text in joined(value, base):
-                add_name(out, text)
-    return out
 
 
 def part_names(fields: list[Header]) -> list[str]:

@@ -3,16 +3,16 @@
 
 States of ``SPOOL/work/ID`` (ID = hexadecimal seconds . pid . random):
 
-===============  ====================================  ==================================
-state            who is in it                          how it ends
-===============  ====================================  ==================================
-directory only   a process between mkdir and open      the process; ``-z`` after GRACE
-``message``      locked by its process (flock): live   removed by that process before
-                                                       exec or exit
-``message``      not locked: its process was killed    ``-z`` (stale)
-others inside    ``envelope``, ``i<n>`` parts: belong  with the directory
-                 to ``message``
-===============  ====================================  ==================================
+==============  ====================================  =================================
+state           who is in it                          how it ends
+==============  ====================================  =================================
+directory only  a process between mkdir and open      the process; ``-z`` after GRACE
+``message``     locked by its process (flock): live   removed by that process before
+                                                      exec or exit
+``message``     not locked: its process was killed    ``-z`` (stale)
+others inside   ``envelope``, ``i<n>`` parts: belong  with the directory
+                to ``message``
+==============  ====================================  =================================
 
 Nothing here is ever promised to anybody: the sender has no answer yet, so nothing is
 fsynced, and a crash loses only what the sender still has. When qmail-queue is started
@@ -76,7 +76,11 @@ class Work:
         """
         for fd in (self.fd, self.envelope):
             if fd >= 0:
-                posix.close(fd)
+                try:
+                    posix.close(fd)
+                except OSError:
+                    # Late write errors of data that is thrown away.
+                    continue
         self.fd = self.envelope = -1
         self.remove()
 

@@ -109,7 +109,7 @@ _VERSION = 0x9006
 _CODEPAGE = 0x9007
 
 # name -> level, types, size of the data (0: any). 0x0006 is DateStart or, with type 7,
-# OriginalMessageClass; 0x0000 is Owner or, with type 0, the null object of either level.
+# OriginalMessageClass; 0x0000 is Owner or, with type 0, the null object of any level.
 _KNOWN: dict[int, tuple[int, tuple[int, ...], int]] = {
     0x0000: (1, (6, 0), 0),
     0x0001: (1, (6,), 0),
@@ -188,9 +188,12 @@ _INTERNET_CODEPAGE = 0x3FDE
 _NAME_IDS = (0x3707, 0x3704, 0x3001, 0x370C, 0x370D, 0x3708)
 _BODY_IDS = {0x1000: "text", 0x3FD9: "text", 0x1013: "html", 0x1009: "rtf"}
 _INTERESTING = frozenset(
-    (_ATTACH_DATA, _ATTACH_METHOD, _ATTACH_RENDERING, _MIME_TAG, _INTERNET_CODEPAGE)
-    + _NAME_IDS
-    + tuple(_BODY_IDS)
+    (
+        *(_ATTACH_DATA, _ATTACH_METHOD, _ATTACH_RENDERING),
+        *(_MIME_TAG, _INTERNET_CODEPAGE),
+        *_NAME_IDS,
+        *_BODY_IDS,
+    )
 )
 _BY_REFERENCE = (2, 3, 4, 7)  # PidTagAttachMethod: the content is somewhere else
 
@@ -821,10 +824,10 @@ class _Walk:
             for dialect in (1, 2, 3):
                 if dialect & ~questions:
                     continue
-                *other, trouble, further = self.values(start, end, table, dialect)
-                questions |= further
-                if trouble is None:
-                    good.append((other[0], other[1]))
+                other = self.values(start, end, table, dialect)
+                questions |= other[3]
+                if other[2] is None:
+                    good.append(other[:2])
             if good:
                 found, odd = good[0]
                 problem = None
@@ -1079,8 +1082,8 @@ def _texts(raw: bytes, wide: bool, codecs: list[str] | tuple[str, ...]) -> list[
         texts.append(raw.decode("cp1252", "replace"))
     names: list[str] = []
     for text in texts:
-        text = text.rstrip("\0")
-        for name in (text.partition("\0")[0], text):
+        whole = text.rstrip("\0")
+        for name in (whole.partition("\0")[0], whole):
             if name and name not in names:
                 names.append(name)
     return names

@@ -2,8 +2,8 @@
 """Transfer decodings, lenient, streaming, in bounded windows (RFC 2045 section 6).
 
 Does: base64, quoted-printable, uuencode as decoders with ``feed(bytes) -> bytes`` and
-``finish() -> bytes``; ``done`` when the rest of the input is not theirs; each notes what was odd in ``odd`` (codes). Never does: raise on
-content, hold more than a window.
+``finish() -> bytes``; ``done`` when the rest of the input is not theirs; each notes what
+was odd in ``odd`` (codes). Never does: raise on content, hold more than a window.
 """
 
 import binascii
@@ -73,7 +73,7 @@ class Base64:
         return b"".join(out)
 
     def _group(self, piece: bytes) -> bytes:
-        """Decode a run that padding (or the end) closes; a lone character is dropped."""
+        """Decode a run that padding or the end closes; a lone character is dropped."""
         left = len(piece) & 3
         if left == 1:
             note(self.odd, "base64-length")

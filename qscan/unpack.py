@@ -143,7 +143,7 @@ class Unpacker:
         self._find_uu(source.fd, region.start, region.end, item)
 
     def _text(self, source: Source, region: mime.Region) -> None:
-        """Preamble or epilogue: text outside of all parts, if it is more than blanks."""
+        """Preamble or epilogue: text outside all parts, if it is more than blanks."""
         position = region.start
         while position < region.end:
             length = min(WINDOW, region.end - position)

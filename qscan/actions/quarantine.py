@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Keeping a message: as it came, with envelope and findings beside it.
 
-``QUARANTINE/CLASS/new/ID`` is the message to the byte, ``QUARANTINE/CLASS/info/ID.json``
-says the rest. States: a name in ``tmp`` is unfinished and stale when its process is
+``QUARANTINE/CLASS/new/ID`` is the message to the byte, ``CLASS/info/ID.json`` says the
+rest. States: a name in ``tmp`` is unfinished and stale when its process is
 gone; ``info`` without ``new`` is unfinished too (the message is published last); a name
 in ``new`` is complete and durable.
 
