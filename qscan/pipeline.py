@@ -25,6 +25,11 @@ from qscan.store import Store
 
 RAW = "message"  # key and path of the raw message
 
+# Bytes up to which the raw message is offered first, so that clamd works while we
+# unpack. Larger ones come last: clamd knows their parts by then and does not scan the
+# same megabytes twice side by side (20 MB: 730 ms against 900).
+RAW_FIRST = 262144
+
 
 class Report:
     """What was found out about one message, and what is to be done.
@@ -111,7 +116,7 @@ def examine(
             number(values["clamd.retry_seconds"]),
             deadline,
         )
-        if raw:
+        if raw and size <= RAW_FIRST:
             session.submit(RAW, work.fd)
         if values["scan.parts"]:
             chosen = session
@@ -133,7 +138,10 @@ def examine(
         report.ms["unpack"] = _since(began)
         began = time.monotonic()
         if session is not None:
-            session.finish()
+            session.drain()
+            if raw and size > RAW_FIRST:
+                session.submit(RAW, work.fd)
+                session.drain()
             _collect(report, session.replies, settings)
         report.ms["scan"] = _since(began)
     finally:

@@ -85,8 +85,8 @@ class Address:
 class Session:
     """Scans the items of one message.
 
-    ``submit(key, path or fd)`` as they come, then ``finish()``; ``replies`` maps keys
-    to ScanReply. A descriptor given stays the caller's.
+    ``submit(key, path or fd)`` as they come, then ``drain()``, then ``close()``;
+    ``replies`` maps keys to ScanReply. A descriptor given stays the caller's.
     """
 
     __slots__ = (
@@ -137,14 +137,14 @@ class Session:
         """Offer one file (path on disk or open descriptor)."""
         self.pending.append((key, source))
         if self.failing_since:
-            # clamd is in trouble: unpack first, insist in finish().
+            # clamd is in trouble: unpack first, insist in drain().
             return
         try:
             self._push()
         except (OSError, Trouble) as error:
             self._lost(error)
 
-    def finish(self) -> None:
+    def drain(self) -> None:
         """Wait for all answers; afterwards every submitted key has a reply."""
         while self.pending or self.waiting:
             try:
@@ -155,7 +155,6 @@ class Session:
                 self._lost(error)
                 if not self._again():
                     self._give_up()
-        self.close()
 
     def close(self) -> None:
         """Hang up; clamd drops what it still has of this session."""
