@@ -31,6 +31,7 @@ import tempfile
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import ahocorasick
 from berkeleydb import db
@@ -221,8 +222,8 @@ class _Map:
     _BLANK = re.compile(r"(?:[ \t\r\n,]|#[^\n]*)*")
     _SCALAR = re.compile(r"[^,\]}#\n]+")
     _STRINGS = (
-        re.compile(r'"""(?:[^\\]|\\.)*?"{3,5}', re.S),
-        re.compile(r"'''.*?'{3,5}", re.S),
+        re.compile(r'"""(?:[^\\]|\\.)*?"{3,5}', re.DOTALL),
+        re.compile(r"'''.*?'{3,5}", re.DOTALL),
         re.compile(r'"(?:[^"\\\n]|\\.)*"'),
         re.compile(r"'[^'\n]*'"),
     )
@@ -518,38 +519,40 @@ def _is_launcher(path: str) -> bool:
         os.close(fd)
 
 
-def _literals(settings: dict[str, Value]) -> list[tuple[str, str, bool, int]]:
-    """(class, literal without its *, whether it must be the beginning, index)."""
+def _literals(settings: dict[str, Value]) -> list[tuple[str, str, bool]]:
+    """(class, literal without its *, whether it must be the beginning)."""
     rows = []
     for setting in schema.TABLE:
         if setting.kind == "literals":
             value = settings[setting.name]
             assert isinstance(value, list)
             cls = setting.name.partition(".")[2]
-            for index, literal in enumerate(value):
+            for literal in value:
                 anchored = not literal.startswith("*")
-                rows.append((cls, literal.removeprefix("*"), anchored, index))
+                rows.append((cls, literal.removeprefix("*"), anchored))
     return rows
 
 
 def _check_literals(checker: _Checker) -> None:
+    """A literal has one class; blame the one in the text, not a default."""
     owners: dict[str, str] = {}
-    for cls, literal, _, index in _literals(checker.settings):
-        owner = owners.setdefault(literal, cls)
-        name = f"class.{cls}"
-        if owner != cls:
-            # Blame the one that is in the text, not a default.
-            if name not in checker.found:
-                name, owner, cls = f"class.{owner}", cls, owner
-            path = (*checker.found.get(name, ()), index)
-            offset = checker.map.members.get(path)
-            text = f"{name} and class.{owner} both have {schema.toml_text(literal)}"
-            remedy = f"a name has one class: take it out of one; class.{owner} may "
-            remedy += "have it by default"
-            if offset is None:
-                checker.about(name, text, remedy)
-            else:
-                checker.problem(offset, text, remedy)
+    for cls, literal, _ in _literals(checker.settings):
+        first = owners.setdefault(literal, cls)
+        if first == cls:
+            continue
+        named = [one for one in (cls, first) if f"class.{one}" in checker.found]
+        blamed = named[0]
+        other = first if blamed == cls else cls
+        remedy = "a name has one class: take it out of one of the two"
+        if len(named) == 1:
+            value = [
+                one
+                for one in schema.BY_NAME[f"class.{other}"].default_list()
+                if one.removeprefix("*") != literal
+            ]
+            remedy = f"also set class.{other} = {schema.toml_value(value)}"
+        text = f"class.{blamed} and class.{other} both have "
+        checker.about(f"class.{blamed}", text + schema.toml_text(literal), remedy)
 
 
 def read_text(path: str | os.PathLike[str]) -> Parsed:
@@ -586,18 +589,17 @@ def parse_text(path: str | os.PathLike[str]) -> dict[str, Value]:
 # --- writing the compiled file ------------------------------------------------------
 
 
-def automaton_arguments(settings: dict[str, Value]) -> tuple[object, ...]:
+def automaton_arguments(settings: dict[str, Value]) -> Any:
     """What rebuilds the automaton of signature names, see the module's text."""
     automaton = ahocorasick.Automaton()
     automaton.add_word(NO_LITERAL, ("virus", True, len(NO_LITERAL)))
     anchors: dict[str, bool] = {}
-    for cls, literal, anchored, _ in _literals(settings):
+    for cls, literal, anchored in _literals(settings):
         # The same literal with and without *: the one without adds nothing.
         anchors[literal] = anchors.get(literal, True) and anchored
         automaton.add_word(literal, (cls, anchors[literal], len(literal)))
     automaton.make_automaton()
-    arguments: tuple[object, ...] = automaton.__reduce__()[1]
-    return arguments
+    return automaton.__reduce__()[1]
 
 
 def _entries(parsed: Parsed) -> dict[bytes, bytes]:

@@ -7,11 +7,10 @@ Raises: OSError as the kernel says it; ``Stop`` out of any call when a signal or
 deadline ends this process.
 """
 
+import _signal
 import fcntl
 import posix
 import time
-
-import _signal
 
 WINDOW = 262144  # bytes: large enough that system calls cost nothing, small for -m
 
@@ -135,6 +134,7 @@ class Deadline:
         self.at = time.monotonic() + seconds
 
     def left(self) -> float:
+        """Seconds until then, 0.0 when it has passed."""
         return max(0.0, self.at - time.monotonic())
 
 
@@ -214,7 +214,7 @@ class Signals:
         ):
             _signal.setitimer(timer, 0)
         for number, handler in self.old:
-            _signal.signal(number, handler)  # type: ignore[arg-type]
+            _signal.signal(number, handler)
         # The interpreter ignores these two and that would survive exec.
         _signal.signal(_signal.SIGPIPE, _signal.SIG_DFL)
         _signal.signal(_signal.SIGXFSZ, _signal.SIG_DFL)

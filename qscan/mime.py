@@ -142,11 +142,11 @@ class Window:
     def at(self, position: int, length: int) -> bytes:
         """``length`` bytes at ``position`` (fewer at the end)."""
         start = position - self.base
-        if start < 0 or start + length > len(self.buffer):
-            if self.base + len(self.buffer) < self.size or start < 0:
-                self.buffer = self.read(position, max(WINDOW, length))  # type: ignore[operator]
-                self.base = position
-                start = 0
+        reached = self.base + len(self.buffer)
+        if start < 0 or (start + length > len(self.buffer) and reached < self.size):
+            self.buffer = self.read(position, max(WINDOW, length))  # type: ignore[operator]
+            self.base = position
+            start = 0
         return self.buffer[start : start + length]
 
     def find(self, needle: bytes, position: int, end: int) -> int:
@@ -191,9 +191,9 @@ class Walker:
         "depth",
         "frames",
         "index",
+        "lengths",
         "limits",
         "line_limit",
-        "lengths",
         "needle",
         "parts",
         "reading",
@@ -231,8 +231,7 @@ class Walker:
         size = self.window.size
         position = self._entity(start, path, default)
         while True:
-            for region in self.todo:
-                yield region
+            yield from self.todo
             self.todo.clear()
             if not self.frames or position >= size:
                 break

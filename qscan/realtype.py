@@ -17,7 +17,7 @@ VAGUE = ("application/octet-stream", "text/plain")
 def load() -> object:
     """A python-magic detector for media types; raises ImportError or OSError."""
     search = ctypes.util.find_library
-    ctypes.util.find_library = _fixed  # type: ignore[assignment]
+    ctypes.util.find_library = _fixed
     try:
         import magic
     finally:

@@ -23,8 +23,9 @@ Value = str | int | bool | list[str]
 
 # Those that qscan.log can write to (a test holds them equal).
 FACILITIES = (
-    "mail daemon auth user kern local0 local1 local2 local3 local4 local5 local6 local7"
-).split()
+    *("mail", "daemon", "auth", "user", "kern"),
+    *(f"local{number}" for number in range(8)),
+)
 
 # What malformed.refuse may name. Limits have a class of their own; a damaged TNEF has
 # many codes that are refused together as tnef-malformed, the harmless ones apart.
@@ -57,6 +58,10 @@ class Setting:
     def tcprules(self) -> bool:
         """Whether the environment may override it for one connection."""
         return self.name in FROM_ENVIRONMENT
+
+    def default_list(self) -> list[str]:
+        """The default of a list, a new one; empty for other kinds."""
+        return list(self.default) if isinstance(self.default, list) else []
 
     def environment_name(self) -> str:
         """``header.qscan`` -> ``QSCAN_HEADER_QSCAN``."""
@@ -394,7 +399,7 @@ TABLE: tuple[Setting, ...] = (
         "choice",
         "mail",
         "The facility when log.target is syslog.",
-        choices=tuple(FACILITIES),
+        choices=FACILITIES,
     ),
     Setting(
         "quarantine.dir",
@@ -494,9 +499,8 @@ def check(setting: Setting, value: object) -> Value:
             )
     elif kind == "address":
         _check_address(value)
-    elif kind == "path" or value:
-        if not value.startswith("/"):
-            raise ValueError(f"must be an absolute path, not {_shown(value)}")
+    elif (value or kind == "path") and not value.startswith("/"):
+        raise ValueError(f"must be an absolute path, not {_shown(value)}")
     return value
 
 
@@ -547,7 +551,7 @@ def split_address(address: str) -> tuple[str, str, int]:
         size = len(rest.encode("utf-8", "surrogateescape"))
         if size > SOCKET_PATH_MAX:
             raise ValueError(
-                f"must be at most {SOCKET_PATH_MAX} bytes of path after unix:, not {size}"
+                f"must have at most {SOCKET_PATH_MAX} bytes after unix:, not {size}"
             )
         return "unix", rest, 0
     if family == "tcp":

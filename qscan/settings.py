@@ -24,7 +24,7 @@ def extension() -> object:
         module = sys.modules.get(name)
         if module is not None:
             return module
-    spec_type = sys.modules["_frozen_importlib"].ModuleSpec  # type: ignore[attr-defined]
+    spec_type = sys.modules["_frozen_importlib"].ModuleSpec
     for folder in reversed(sys.path):
         for suffix in _imp.extension_suffixes():
             path = f"{folder}/berkeleydb/_berkeleydb{suffix}"

@@ -109,15 +109,17 @@ _VERSION = 0x9006
 _CODEPAGE = 0x9007
 
 # name -> level, types, size of the data (0: any). 0x0006 is DateStart or, with type 7,
-# OriginalMessageClass; 0x0000 is Owner or, with type 0, the null object of any level.
+# OriginalMessageClass (some write 0x0600 or 0x9008 for that); 0x0000 is Owner or, with
+# type 0, the null object of any level.
 _KNOWN: dict[int, tuple[int, tuple[int, ...], int]] = {
     0x0000: (1, (6, 0), 0),
     0x0001: (1, (6,), 0),
     0x0002: (1, (6,), 0),
     0x0006: (1, (3, 7), 0),
     0x0007: (1, (3,), 14),
-    0x0008: (1, (4,), 0),
+    0x0008: (1, (5, 4), 4),
     0x0009: (1, (4,), 2),
+    0x0600: (1, (7,), 0),
     0x8000: (1, (0,), 0),
     0x8004: (1, (1,), 0),
     0x8005: (1, (3,), 14),
@@ -1010,7 +1012,8 @@ class _Walk:
                 if hit - 2 < after:
                     continue
                 kind = int.from_bytes(self.get(hit - 2, 2, end), "little")
-                if kind & ~_MULTIPLE not in _VARIABLE or end - hit < 10:
+                base = kind & 0x0FFF  # lenient readers drop all flags
+                if base not in _VARIABLE or end - hit < 10:
                     continue
                 if not 1 <= self.u32(hit + 2, end) <= MAX_NAMES:
                     continue
@@ -1018,7 +1021,7 @@ class _Walk:
                     return found
                 self.carved_left -= 1
                 length = min(self.u32(hit + 6, end), end - hit - 10)
-                found.append((ident, kind & ~_MULTIPLE, hit + 10, length))
+                found.append((ident, base, hit + 10, length))
                 after = hit + 10 + length
         return found
 

@@ -134,8 +134,8 @@ def unpack(
             limits = (max_depth, max_parts, max_bytes)
             costs = (cpu_seconds, memory_bytes)
             _child(parent, fd, write_end, size, directory, prefix, limits, costs)
-        posix.close(write_end)
-        write_end = -1
+        given, write_end = write_end, -1
+        posix.close(given)
         _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
         report.receive(read_end, deadline)
     finally:

@@ -2,8 +2,8 @@
 """Transfer decodings, lenient, streaming, in bounded windows (RFC 2045 section 6).
 
 Does: base64, quoted-printable, uuencode as decoders with ``feed(bytes) -> bytes`` and
-``finish() -> bytes``; ``done`` when the rest of the input is not theirs; each notes what
-was odd in ``odd`` (codes). Never does: raise on content, hold more than a window.
+``finish() -> bytes``; ``done`` when the rest of the input is not theirs; each notes
+what was odd in ``odd`` (codes). Never does: raise on content, hold more than a window.
 """
 
 import binascii
@@ -26,6 +26,7 @@ class Base64:
         self.padded = False
 
     def feed(self, data: bytes) -> bytes:
+        """Decode the next window."""
         # Well-formed windows take the quick way: dropping line ends by replace() is
         # five times as fast as a translate() of everything.
         clean = data.replace(b"\n", b"")
@@ -83,6 +84,7 @@ class Base64:
         return binascii.a2b_base64(piece)
 
     def finish(self) -> bytes:
+        """What is left at the end of the input."""
         if not self.rest:
             return b""
         note(self.odd, "base64-length")
@@ -101,6 +103,7 @@ class QuotedPrintable:
         self.rest = b""
 
     def feed(self, data: bytes) -> bytes:
+        """Decode the next window."""
         if self.rest:
             data = self.rest + data
         cut = data.rfind(b"\n") + 1
@@ -132,6 +135,7 @@ class QuotedPrintable:
         return binascii.a2b_qp(data)
 
     def finish(self) -> bytes:
+        """What is left at the end of the input."""
         data, self.rest = self.rest, b""
         stripped = data.rstrip(b" \t")
         if stripped.endswith(b"="):
@@ -154,6 +158,7 @@ class UU:
         self.used = 0
 
     def feed(self, data: bytes) -> bytes:
+        """Decode the next window."""
         if self.done:
             return b""
         lines = (self.rest + data).split(b"\n")
@@ -201,6 +206,7 @@ class UU:
             return b""
 
     def finish(self) -> bytes:
+        """What is left at the end of the input."""
         if self.done or not self.rest:
             return b""
         line, self.rest = self.rest, b""

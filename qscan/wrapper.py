@@ -48,7 +48,7 @@ class Run:
         self.started = time.monotonic()
         self.signals = fdio.Signals()
         # Now, before anything of ours is opened, is the only time to ask.
-        self.error_fd = _number(posix.environ.get(b"ERROR_FD", b"2"))  # type: ignore[call-overload]
+        self.error_fd = _number(posix.environ.get(b"ERROR_FD", b"2"))
         self.pipes = [
             fd for fd in {2, 4, 6, self.error_fd} if fdio.is_writable_pipe(fd)
         ]
@@ -127,7 +127,7 @@ def _stages(run: Run, settings_path: str) -> int:
     settings = reader.load(settings_path)
     values = settings.values
     run.values = values
-    warning = reader.override(values, posix.environ)  # type: ignore[arg-type]
+    warning = reader.override(values, posix.environ)
     run.signals.arm(number(values["limit.receive_seconds"]))
     run.signals.limit_cpu(number(values["limit.cpu_seconds"]))
     for text in (settings.warning, warning):
@@ -381,7 +381,7 @@ def _end(
 
 
 def _remote() -> str:
-    return posix.environ.get(b"TCPREMOTEIP", b"").decode("latin-1")  # type: ignore[call-overload,no-any-return]
+    return posix.environ.get(b"TCPREMOTEIP", b"").decode("latin-1")
 
 
 def _log(run: Run, verdict: str, action: str, code: int, why: str) -> None:

@@ -9,11 +9,10 @@ Raises: nothing but ``fdio.Stop`` - trouble becomes a ScanReply with FAILED.
 Source: clamd(8) of ClamAV 1.x, COMMANDS.
 """
 
+import _socket
 import posix
 import sys
 import time
-
-import _socket
 
 from qscan.fdio import O_READ, WINDOW, Deadline
 from qscan.model import FAILED, SCANNED, UNSCANNABLE, Item, ScanReply
@@ -101,8 +100,8 @@ class Session:
         "pause",
         "pending",
         "replies",
-        "retry_seconds",
         "retries",
+        "retry_seconds",
         "sent",
         "silent",
         "waiting",
