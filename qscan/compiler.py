@@ -637,10 +637,11 @@ def write_settings(parsed: Parsed, output: str | os.PathLike[str]) -> None:
     A symbolic link at ``output`` is followed. Raises ``SettingsError``; the old file
     is then as it was.
     """
-    target = os.path.realpath(os.fspath(output))
-    folder = os.path.dirname(target)
-    temporary = ""
+    target = os.fspath(output)
+    folder = temporary = ""
     try:
+        target = os.path.realpath(target)
+        folder = os.path.dirname(target)
         if os.path.isdir(target):
             raise SettingsError(
                 target, [Problem("is a directory", "name a file in it with --output")]

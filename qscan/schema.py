@@ -437,7 +437,7 @@ GROUP_DOCS = {
     "quarantine": "The quarantine.",
 }
 
-_LITERAL = re.compile(r"\*?[!-~]+")
+_LITERAL = re.compile(r"\*?[!-)+-~]+")
 
 
 def defaults() -> dict[str, Value]:
@@ -642,7 +642,7 @@ def _assignment(key: str, value: Value) -> list[str]:
     line = f"#{key} = {toml_value(value)}"
     if len(line) <= 79 or not isinstance(value, list):
         return [line]
-    members = [f"#    {toml_text(member)}," for member in value]
+    members = [f"#{toml_text(member)}," for member in value]
     return [f"#{key} = [", *members, "#]"]
 
 

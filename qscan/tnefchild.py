@@ -444,7 +444,7 @@ def _describe(error: BaseException) -> str:
     place = ""
     trace = error.__traceback__
     while trace is not None:
-        name = trace.tb_frame.f_code.co_filename.rpartition("/")[2]
+        name = "/".join(trace.tb_frame.f_code.co_filename.split("/")[-2:])
         place = f" at {name}:{trace.tb_lineno}"
         trace = trace.tb_next
     text = "".join(c if c.isprintable() else "?" for c in str(error))

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
 from collections.abc import Sequence
 
 import click
@@ -65,8 +66,11 @@ class Commands(click.Group):
     "looked at by qscan-queue, the program that QMAILQUEUE names, not by this one.",
 )
 @click.version_option(__version__, "-V", "--version", message="qscan %(version)s")
-def group() -> None:
-    """Mail scanner for qmail: try messages, set it up, look what is set."""
+@click.pass_context
+def group(ctx: click.Context) -> None:
+    """Mail scanner for qmail: try messages, compile settings, look at settings."""
+    if os.environ.get("NO_COLOR"):
+        ctx.color = False  # https://no-color.org; click itself looks at the terminal
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

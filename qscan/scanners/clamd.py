@@ -11,6 +11,7 @@ Source: clamd(8) of ClamAV 1.x, COMMANDS.
 
 import _socket
 import posix
+import select
 import sys
 import time
 
@@ -139,6 +140,8 @@ class Session:
             # clamd is in trouble: unpack first, insist in drain().
             return
         try:
+            while len(self.waiting) >= AHEAD and self._answered():
+                self._read_reply()
             self._push()
         except (OSError, Trouble) as error:
             self._lost(error)
@@ -233,6 +236,16 @@ class Session:
             return
 
     # -- receiving ----------------------------------------------------------------
+
+    def _answered(self) -> bool:
+        """True when an answer, or the end of the connection, is there to be read."""
+        if b"\0" in self.buffer:
+            return True
+        if self.connection is None:
+            return False
+        poll = select.poll()
+        poll.register(self.connection.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
 
     def _read_reply(self) -> None:
         """Take one answer; raises Trouble or OSError."""
