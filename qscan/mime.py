@@ -111,9 +111,9 @@ class Frame:
         "count",
         "default",
         "hidden",
-        "message",
         "path",
         "seen",
+        "whole",
     )
 
     def __init__(self, path: str, boundary: bytes, default: bytes) -> None:
@@ -124,8 +124,9 @@ class Frame:
         self.seen = False
         # The index of an outer frame with the same boundary, given back on leaving.
         self.hidden = -1
-        # The region of an embedded message, complete when this frame is left.
-        self.message: Region | None = None
+        # The region of all of it, where that is content too: an embedded message, an
+        # encoded multipart. Complete when this frame is left.
+        self.whole: Region | None = None
 
 
 class Window:
@@ -276,7 +277,7 @@ class Walker:
                         self._limit("limit-depth", path)
                     else:
                         frame = Frame(path, b"", b"")
-                        frame.message = region
+                        frame.whole = region
                         region.kind = "embedded"
                         self._push(frame)
                         start = body
@@ -424,21 +425,23 @@ class Walker:
             boundary = self._guess(region.start)
             if not boundary:
                 return False
+        default = b"text/plain"
+        if region.media == b"multipart/digest":
+            default = b"message/rfc822"
+        frame = Frame(path, boundary, default)
         if region.encoding not in IDENTITY:
+            # RFC 2045 section 6.4 forbids it: read as it stands, and decoded.
             self.defects.append(Defect("encoded-multipart", path))
             encoded = Region(path, "message", region.start)
             encoded.fields = region.fields
             encoded.media = region.media
             encoded.encoding = region.encoding
-            encoded.end = self.window.size
-            self.todo.append(encoded)
-        default = b"text/plain"
-        if region.media == b"multipart/digest":
-            default = b"message/rfc822"
-        self._push(Frame(path, boundary, default))
+            frame.whole = encoded
+        self._push(frame)
         preamble = Region(path + "/preamble", "preamble", region.start)
         preamble.fields = region.fields
         preamble.media = region.media
+        preamble.encoding = region.encoding
         self.region = preamble
         return True
 
@@ -489,9 +492,7 @@ class Walker:
             return
         while len(self.frames) > keep:
             frame = self.frames.pop()
-            if frame.message is not None:
-                frame.message.end = max(frame.message.start, end)
-                self.todo.append(frame.message)
+            self._complete(frame, end)
             if not frame.boundary:
                 continue
             self._forget(frame)
@@ -503,6 +504,12 @@ class Walker:
                     # Nothing was split off: the whole body is content.
                     self.region.kind = "leaf"
         self._aim()
+
+    def _complete(self, frame: Frame, end: int) -> None:
+        whole = frame.whole
+        if whole is not None:
+            whole.end = max(whole.start, end)
+            self.todo.append(whole)
 
     def _forget(self, frame: Frame) -> None:
         if frame.hidden >= 0:
@@ -562,6 +569,7 @@ class Walker:
             self._close_region(end)
             if closing:
                 self.frames.pop()
+                self._complete(frame, end)
                 self._forget(frame)
                 self._aim()
                 self.region = Region(frame.path + "/epilogue", "epilogue", after)
