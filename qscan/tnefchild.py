@@ -114,8 +114,9 @@ def unpack(
 
     Files are called ``<prefix>-o<N>`` (our reading) and ``<prefix>-t<N>`` (what only
     the library found). At most ``max_parts`` files and ``max_bytes`` bytes of them,
-    ``max_depth`` levels of TNEF in TNEF. Raises OSError, and ``fdio.Stop`` when a
-    signal ends us meanwhile.
+    ``max_depth`` levels of TNEF in TNEF. ``memory_bytes`` of address space, or HEADROOM
+    more than this process has if that is larger. Raises OSError, and ``fdio.Stop`` when
+    a signal ends us meanwhile; what was written by then stays in the directory.
     """
     report = _Report(directory, prefix)
     deadline = time.monotonic() + wall_seconds
@@ -408,7 +409,7 @@ def _isolate(
 
 
 def _limit(which: int, value: int, more: int = 0) -> None:
-    """Set a limit, the hard one ``more`` above the soft one; never widen the latter."""
+    """Set the soft limit, the hard one ``more`` above it unless that is lower yet."""
     import resource
 
     hard = resource.getrlimit(which)[1]
