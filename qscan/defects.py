@@ -72,14 +72,6 @@ DEFECTS: dict[str, tuple[bool, str]] = {
     "unterminated-quote": (False, "a quoted string is not closed"),
 }
 
-# TNEF has codes of its own (qscan.tnef); all of them mean that content may be hidden,
-# except that the library alone gave up where our own reading was complete.
-TNEF_HARMLESS = (
-    "tnef-library-error",
-    "tnef-checksum",
-    "tnef-trailing-data",
-    "tnef-trailing-newline",
-)
 TNEF_ADVICE = "its winmail.dat is damaged, send the attachments without it"
 
 REFUSED_DEFECTS = tuple(
@@ -113,14 +105,9 @@ def judge(defects: list[Defect], refused: list[str]) -> list[Finding]:
             continue
         if code.startswith("limit-"):
             cls = "limits"
-        elif code.startswith("tnef-"):
-            if code in TNEF_HARMLESS or code in refused:
-                if code not in refused:
-                    continue
-            elif "tnef-malformed" not in refused:
-                continue
-            cls = "malformed"
-        elif code in refused:
+        elif code in refused or (
+            code.startswith("tnef-") and "tnef-malformed" in refused and may_hide(code)
+        ):
             cls = "malformed"
         else:
             continue
@@ -128,6 +115,14 @@ def judge(defects: list[Defect], refused: list[str]) -> list[Finding]:
         text = f"{advice(code)} {defect.where} {defect.detail}".rstrip()
         out.append(Finding(source_of(code), code, cls, defect.where, text))
     return out
+
+
+def may_hide(code: str) -> bool:
+    """True when a defect of TNEF means that content may be hidden; an unknown code
+    does."""
+    from qscan import tnef
+
+    return tnef.CODES.get(code, (True, ""))[0]
 
 
 def source_of(code: str) -> str:

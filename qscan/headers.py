@@ -3,8 +3,8 @@
 
 Does: split a header block into fields (RFC 5322 section 2.2), read a structured MIME
 value (RFC 2045 section 5.1). Never does: I/O; raise on content - what is odd becomes a
-Defect. Quoted strings, comments, RFC 2231 and encoded words are in ``parameters``,
-which plain mail does not need.
+Defect. Quoted strings and comments are in ``quoting``, RFC 2231 and encoded words in
+``parameters``: plain mail needs neither.
 """
 
 from qscan.model import Defect, Header
@@ -136,9 +136,9 @@ def parse_value(raw: bytes) -> Value:
     if b"(" not in raw and b'"' not in raw and b"\\" not in raw:
         segments = raw.split(b";", PARAMETERS + 1)
     else:
-        from qscan import parameters
+        from qscan import quoting
 
-        segments = parameters.segments(raw, result.odd)
+        segments = quoting.segments(raw, result.odd)
     result.main = b"".join(segments[0].split()).lower() if segments else b""
     if len(segments) > PARAMETERS:
         result.odd.append("limit-parameters")
@@ -150,22 +150,9 @@ def parse_value(raw: bytes) -> Value:
         name = segment[:equals].strip(BLANKS).lower()
         value = segment[equals + 1 :].strip(BLANKS)
         if value[:1] == b'"':
-            from qscan import parameters
+            from qscan import quoting
 
-            value = parameters.unquote(value)
+            value = quoting.unquote(value)
         if name:
             result.parameters.append((name, value))
     return result
-
-
-NAMING = (b"content-type", b"content-disposition", b"content-description")
-
-
-def part_names(fields: list[Header]) -> list[str]:
-    """Every file name a part has, see ``parameters.part_names``; most have none."""
-    for field in fields:
-        if field.name in NAMING and b"name" in field.value.lower():
-            from qscan import parameters
-
-            return parameters.part_names(fields)
-    return []

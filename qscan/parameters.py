@@ -1,111 +1,18 @@
 # SPDX-License-Identifier: MIT
 """Parameters of structured fields in every way clients read them.
 
-Does: quoted strings and comments (RFC 2045 section 5.1, RFC 5322 section 3.2), values
-in pieces and charsets (RFC 2231), encoded words (RFC 2047), all names of a part.
+Does: values in pieces and charsets (RFC 2231), encoded words (RFC 2047), all names of a
+part.
 Never does: I/O; raise on content. Time is linear in the bytes of the field.
 """
 
 import binascii
 
-from qscan.headers import BLANKS, NAMING, PARAMETERS, Value, parse_value, unfold
+from qscan.headers import BLANKS, Value, parse_value, unfold
 from qscan.model import Header
 
 NAMES = 200  # names of one part
-
-
-def segments(raw: bytes, odd: list[str]) -> list[bytes]:
-    """Split at the semicolons outside quotes and comments; comments removed."""
-    out: list[bytes] = []
-    current = bytearray()
-    depth = 0
-    quoted = False
-    i = 0
-    n = len(raw)
-    seen_comment = False
-    while i < n:
-        c = raw[i]
-        if quoted:
-            # A quoted run up to the next quote or backslash is taken in one piece.
-            stop = i
-            while stop < n and raw[stop] not in (34, 92):
-                stop += 1
-            current += raw[i:stop]
-            if stop >= n:
-                i = stop
-                break
-            current.append(raw[stop])
-            if raw[stop] == 34:
-                quoted = False
-                i = stop + 1
-            else:
-                if stop + 1 < n:
-                    current.append(raw[stop + 1])
-                i = stop + 2
-            continue
-        if depth:
-            if c == 92:
-                i += 1
-            elif c == 40:
-                depth += 1
-            elif c == 41:
-                depth -= 1
-        elif c == 34:
-            # A quote opens a quoted string only where a value begins; elsewhere
-            # clients take it literally or not: both are noted.
-            quoted = True
-            if bytes(current.rstrip(BLANKS)[-1:]) not in (b"=", b""):
-                odd.append("stray-quote")
-            current.append(c)
-        elif c == 40:
-            depth = 1
-            seen_comment = True
-        elif c == 59:
-            out.append(bytes(current))
-            current = bytearray()
-            if len(out) > PARAMETERS:
-                break
-        elif c == 92:
-            current.append(c)
-            if i + 1 < n:
-                current.append(raw[i + 1])
-            i += 1
-            odd.append("stray-backslash")
-        else:
-            current.append(c)
-        i += 1
-    if quoted:
-        odd.append("unterminated-quote")
-    if depth:
-        odd.append("unterminated-comment")
-    if seen_comment:
-        odd.append("comment-in-mime-field")
-    out.append(bytes(current))
-    return out
-
-
-def unquote(value: bytes) -> bytes:
-    """Content of a quoted string; what follows the closing quote is kept."""
-    body = value[1:]
-    if b"\\" not in body:
-        end = body.find(b'"')
-        if end < 0:
-            return body
-        return body[:end] + body[end + 1 :].rstrip(BLANKS)
-    out = bytearray()
-    i = 0
-    n = len(body)
-    while i < n:
-        c = body[i]
-        if c == 34:
-            out += body[i + 1 :].rstrip(BLANKS)
-            break
-        if c == 92 and i + 1 < n:
-            i += 1
-            c = body[i]
-        out.append(c)
-        i += 1
-    return bytes(out)
+NAMING = (b"content-type", b"content-disposition", b"content-description")
 
 
 def joined(value: Value, base: bytes) -> list[bytes]:

@@ -8,7 +8,7 @@ store. Never does: decide; raise on content.
 
 import posix
 
-from qscan import headers, mime, sniff
+from qscan import mime, sniff
 from qscan.fdio import O_READ, WINDOW, pread_all
 from qscan.model import Header, Item
 from qscan.store import Store
@@ -164,7 +164,10 @@ class Unpacker:
         """A part: decoded into a file of its own."""
         store = self.store
         item = self._item(region)
-        item.names = headers.part_names(region.fields)
+        if any(b"name" in field.value.lower() for field in region.fields):
+            from qscan import parameters
+
+            item.names = parameters.part_names(region.fields)
         coder: object = None
         if region.encoding not in mime.IDENTITY:
             from qscan import transfer

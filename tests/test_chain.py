@@ -98,7 +98,7 @@ class Server:
             for line in message.removesuffix(b"\n").split(b"\n")
         )
         file = self.installation.root / f"data.{threading.get_ident()}"
-        file.write_bytes(data + b".\r\n")
+        file.write_bytes(data + b".")  # swaks ends the line
         arguments = ["--server", "127.0.0.1", "--port", str(self.port)]
         arguments += ["--local-interface", client, "--helo", "client.example.org"]
         arguments += ["--from", "sender@example.org", "--to", "rcpt@example.net"]
@@ -250,7 +250,6 @@ def test_notqmail_refuses_a_virus_with_its_name_for_good(serve: MakeServer) -> N
     code, dialogue = server.send(infected())
     assert code == SWAKS_DATA_REFUSED, dialogue
     # swaks shows it on both of its outputs.
-    print(dialogue)
     (answer,) = {line for line in dialogue.splitlines() if line.startswith("<** 5")}
     assert answer.startswith("<** 554 message refused: infected with ")
     assert EICAR_NAME in answer

@@ -107,7 +107,9 @@ def _scan_all(
     counts: dict[str, int] = {}
     delivered = 0
     for index, name in enumerate(files):
-        label = f"[{index + 1}/{len(files)}] {name}" if len(files) > 1 else name
+        label = os.path.basename(name)
+        if len(files) > 1:
+            label = f"[{index + 1}/{len(files)}] {label}"
         report = _scan(name, label, settings, work, clamd=clamd, digests=as_json)
         counts[report.verdict] = counts.get(report.verdict, 0) + 1
         delivered += report.action in ("deliver", "tag")
