@@ -16,8 +16,9 @@ import textwrap
 from dataclasses import dataclass
 
 from qscan.decide import ACTIONS
-from qscan.defects import DEFECTS, REFUSED_DEFECTS, TNEF_HARMLESS
+from qscan.defects import DEFECTS, REFUSED_DEFECTS
 from qscan.settings import DIALECTS, FROM_ENVIRONMENT
+from qscan.tnef import CODES as TNEF_DEFECTS
 
 Value = str | int | bool | list[str]
 
@@ -31,7 +32,7 @@ FACILITIES = (
 # many codes that are refused together as tnef-malformed, the harmless ones apart.
 REFUSABLE = (
     *(code for code in DEFECTS if not code.startswith("limit-")),
-    *TNEF_HARMLESS,
+    *(code for code, (hides, _) in TNEF_DEFECTS.items() if not hides),
 )
 
 # sizeof(sun_path) less the final NUL on Linux (unix(7)).

@@ -51,10 +51,7 @@ def choose(database: str | None, text: str | None) -> Chosen:
     if database is not None and text is not None:
         raise click.UsageError("--settings and --text exclude each other: name one")
     if text is not None:
-        parsed = compiler.read_text(text)
-        for warning in parsed.warnings:
-            warn(f"{text}: {warning}")
-        return Chosen(parsed, "")
+        return Chosen(compiler.read_text(text), "")
     if database is None:
         database = compiled_name(default_text())
         if not os.path.lexists(database):
