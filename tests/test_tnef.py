@@ -1273,7 +1273,8 @@ def test_when_our_own_reading_dies_that_is_never_mild(
         return inspect(read)
 
     monkeypatch.setattr(tnef, "inspect", stand_in)
-    result = unpack(GOOD, cpu_seconds=1, wall_seconds=1.5)
+    wall = 60.0 if code == "tnef-cpu-limit" else 1.5
+        result = unpack(GOOD, cpu_seconds=1, wall_seconds=wall)
     assert result.codes == {code}
     assert not result.clean()
     assert not result.files
