@@ -31,10 +31,11 @@ gc.disable()
 sys.path[:] = {path!r}
 try:
     f = posix.open({bundle!r}, posix.O_RDONLY | posix.O_CLOEXEC)
-    v, c, s, m = marshal.loads(posix.read(f, {size}))
+    v, c, s, m, r = marshal.loads(posix.read(f, {size}))
     posix.close(f)
     if v == sys.hexversion:
         exec(c, {{"sources": s, "modules": m}})
+        sys.modules["qscan"].rest = c, r
 except (OSError, ValueError, EOFError, TypeError):
     pass
 from qscan.wrapper import main

@@ -5,10 +5,12 @@ Does: glue. Never does: read descriptors 0 and 1, exit, deliver. The wrapper and
 ``qscan scan`` both run exactly this.
 """
 
+import marshal
 import posix
 import time
 
-from qscan import decide, spool, unpack
+import qscan
+from qscan import decide, spool
 from qscan.fdio import O_READ, Deadline, write_all
 from qscan.model import (
     FAILED,
@@ -21,7 +23,6 @@ from qscan.model import (
     ScanReply,
 )
 from qscan.settings import Settings, Value
-from qscan.store import Store
 
 RAW = "message"  # key and path of the raw message
 
@@ -124,6 +125,10 @@ def examine(
             def offer(item: Item) -> None:
                 scanner.offer(chosen, item)
 
+    _load_rest()
+    from qscan import unpack
+    from qscan.store import Store
+
     store = Store(work.directory, limits_of(values), offer)
     try:
         covered = raw or not clamd
@@ -161,6 +166,14 @@ def examine(
     report.action = decision.action
     report.reason = decision.reason
     return report
+
+
+def _load_rest() -> None:
+    """The second half of the hot bundle, where we were started with one."""
+    if qscan.rest is not None:
+        code, data = qscan.rest
+        qscan.rest = None
+        exec(code, {"sources": (), "modules": marshal.loads(data)})  # type: ignore[arg-type]
 
 
 def _ignore(item: Item) -> None:

@@ -15,7 +15,6 @@ import time
 from qscan import __version__, fdio, log, pipeline, spool
 from qscan import envelope as grammar
 from qscan import settings as reader
-from qscan.actions import deliver
 from qscan.fdio import Failure, Stop
 from qscan.model import Envelope
 from qscan.outcomes import BY_NAME, Outcome
@@ -312,6 +311,8 @@ def _quarantine(run: Run, report: Report, work: spool.Work) -> None:
 
 
 def _deliver(run: Run, report: Report, work: spool.Work, why: str) -> int:
+    from qscan.actions import deliver
+
     deliver.place(work.fd, deliver.header_lines(_header(run, report, work)))
     work.remove()
     outcome = BY_NAME["delivered"]

@@ -28,6 +28,7 @@ from harness import (
     plain,
     wait_for,
 )
+from nobody import as_nobody
 
 from qscan import __version__, pipeline, schema
 from qscan.cli import common, render
@@ -483,19 +484,15 @@ def test_names_of_files_and_attachments_cannot_move_the_cursor(
     assert found["file"] == "a\x1b[2J\\xff\n.eml"
 
 
-def test_nobody_needs_to_be_root(
-    installation: Installation, mail: Mail, tmp_path: Path
-) -> None:
-    message = plain()
+def test_nobody_needs_to_be_root(installation: Installation, tmp_path: Path) -> None:
+    somebody = as_nobody()
     done = subprocess.run(
         command("scan", "--json", "--settings", installation.database, "-"),
-        input=message,
+        input=plain(),
         capture_output=True,
         env=surroundings(tmp_path) | {"TMPDIR": "/tmp"},
-        user=65534 if os.getuid() == 0 else None,
-        group=65534 if os.getuid() == 0 else None,
-        extra_groups=[] if os.getuid() == 0 else None,
         check=False,
+        **somebody,  # type: ignore[call-overload]
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["verdict"] == "clean"

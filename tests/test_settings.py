@@ -17,13 +17,13 @@ from pathlib import Path
 
 import pytest
 from harness import REPOSITORY, short_directory, wait_for
+from nobody import as_nobody
 
 from qscan import compiler, decide, defects, launcher, log, schema, settings
 from qscan.compiler import SettingsError
 from qscan.fdio import Failure
 
 SEED = 20240201
-NOBODY = 65534
 
 
 @pytest.fixture
@@ -379,6 +379,7 @@ def test_files_that_cannot_be_a_text(tmp_path: Path) -> None:
 
 
 def test_an_unreadable_text_is_named() -> None:
+    somebody = {"cwd": REPOSITORY} | as_nobody()
     folder = short_directory()
     try:
         text = folder / "qscan.toml"
@@ -387,11 +388,10 @@ def test_an_unreadable_text_is_named() -> None:
         program = "import sys; from qscan import compiler; "
         done = subprocess.run(
             [sys.executable, "-c", program + "compiler.parse_text(sys.argv[1])", text],
-            cwd=REPOSITORY,
             capture_output=True,
             text=True,
             check=False,
-            user=NOBODY if os.getuid() == 0 else None,
+            **somebody,  # type: ignore[call-overload]
         )
     finally:
         shutil.rmtree(folder)
