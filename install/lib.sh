@@ -176,10 +176,12 @@ sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.
 
 # heartbeat LOG: every 10 seconds the last line of LOG, until its input ends.
 heartbeat() {
+    local last
     while :; do
         read -rt 10
         [ $? -gt 128 ] || break
-        say "... $(tail -n 1 -- "$1" | cut -c 1-72)"
+        last=$(tail -n 1 -- "$1" | cut -c 1-72)
+        say "... ${last:-still at it}"
     done
 }
 

@@ -739,6 +739,7 @@ def man_text() -> str:
     lines += [
         ".SH SEE ALSO",
         ".BR qscan (1),",
+        ".BR qscan\\-queue (8),",
         ".BR qmail\\-queue (8),",
         ".BR tcprules (1),",
         ".BR clamd.conf (5)",

