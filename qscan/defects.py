@@ -59,7 +59,6 @@ DEFECTS: dict[str, tuple[bool, str]] = {
     "missing-close": (False, "a multipart is not closed"),
     "no-header": (False, "a part has no header"),
     "nul-in-header": (True, "a header contains NUL"),
-    "qp-bad-escape": (False, "quoted-printable data has a bad escape"),
     "qp-blank-soft-break": (False, "blanks follow a soft line break"),
     "same-boundary-nested": (False, "nested multiparts share a boundary"),
     "space-before-colon": (False, "a blank stands before the colon of a field"),

@@ -7,11 +7,9 @@ Defect. Quoted strings and comments are in ``quoting``, RFC 2231 and encoded wor
 ``parameters``: plain mail needs neither.
 """
 
-from qscan.model import Defect, Header
+from qscan.model import BLANKS, PARAMETERS, Defect, Header
 
 LWSP = b" \t"
-BLANKS = b" \t\r\n\x0b\x0c"
-PARAMETERS = 1000  # of one field; more is a finding, no mail client writes them
 
 
 def split_block(

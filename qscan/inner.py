@@ -9,7 +9,7 @@ import posix
 
 from qscan import mime, sniff, transfer
 from qscan.fdio import O_READ, pread_all
-from qscan.model import Item
+from qscan.model import Defects, Item
 from qscan.store import Store
 
 TNEF_TYPES = ("application/ms-tnef", "application/vnd.ms-tnef", "application/x-tnef")
@@ -26,7 +26,7 @@ def guesses(store: Store, fd: int, start: int, end: int, item: Item) -> None:
             f"{item.path}/as-{name}", item.origin, item.names, item.declared_type, name
         )
         # What is odd about a wrong guess says nothing about the message.
-        store.defects = []
+        store.defects = Defects()
         try:
             store.decode(fd, start, end, guess, transfer.decoder(name.encode()))
         finally:

@@ -11,6 +11,8 @@ import select
 
 LINE = 4000
 VALUE = 300  # characters of one value
+SHORT = 60  # the same where the line would be too long
+TINY = 15  # 20 fields of the widest escapes still fit
 
 _FACILITIES = {
     "kern": 0,
@@ -29,16 +31,16 @@ _FACILITIES = {
 }
 
 
-def escape(value: str | bytes) -> str:
+def escape(value: str | bytes, limit: int = VALUE) -> str:
     """Printable ASCII; a value with blanks, or empty, stands in double quotes, and
     quotes and backslashes of its own are escaped."""
     if isinstance(value, bytes):
         value = value.decode("latin-1")
-    if value.isascii() and value.isalnum() and len(value) <= VALUE:
+    if value.isascii() and value.isalnum() and len(value) <= limit:
         return value
     out = []
     blank = not value
-    for character in value[:VALUE]:
+    for character in value[:limit]:
         code = ord(character)
         if code == 32:
             blank = True
@@ -49,16 +51,21 @@ def escape(value: str | bytes) -> str:
             out.append(f"\\x{code:02x}")
         else:
             out.append(f"\\u{code:04x}" if code < 65536 else f"\\U{code:08x}")
-    if len(value) > VALUE:
+    if len(value) > limit:
         out.append("...")
     text = "".join(out)
     return f'"{text}"' if blank else text
 
 
 def compose(fields: list[tuple[str, str]]) -> bytes:
-    """``qscan: key=value ...`` with every value escaped."""
-    text = "qscan: " + " ".join(f"{key}={escape(value)}" for key, value in fields)
-    return text[:LINE].encode("ascii", "replace") + b"\n"
+    """``qscan: key=value ...`` with every value escaped, at most LINE bytes; a line
+    that would be longer has shorter values, not fewer fields."""
+    for limit in (VALUE, SHORT, TINY):
+        pieces = [f"{key}={escape(value, limit)}" for key, value in fields]
+        text = "qscan: " + " ".join(pieces)
+        if len(text) < LINE:
+            break
+    return text.encode("ascii", "replace") + b"\n"
 
 
 def write(line: bytes, target: str, facility: str = "mail") -> None:

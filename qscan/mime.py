@@ -14,8 +14,9 @@ and the union of what they yield is scanned.
 
 from qscan import headers
 from qscan.fdio import WINDOW
-from qscan.model import Defect, Header, Limits
+from qscan.model import BLANKS, Defect, Header, Limits
 
+GUESS_LINE = 200  # bytes: RFC 2046 allows 70, some software writes more
 LINE = 512  # bytes that hold nearly every delimiter line
 MESSAGE_TYPES = (b"message/rfc822", b"message/global", b"message/news")
 IDENTITY = (b"", b"7bit", b"8bit", b"binary")
@@ -156,7 +157,8 @@ class Window:
         while position < end:
             start = position - self.base
             if start < 0 or start + overlap >= len(self.buffer):
-                self.buffer = self.read(position, WINDOW)  # type: ignore[operator]
+                length = max(WINDOW, 2 * len(needle))
+                self.buffer = self.read(position, length)  # type: ignore[operator]
                 self.base = position
                 start = 0
                 if not self.buffer:
@@ -191,6 +193,7 @@ class Walker:
         "defects",
         "depth",
         "frames",
+        "guessed",
         "index",
         "lengths",
         "limits",
@@ -221,6 +224,7 @@ class Walker:
         self.reading = reading
         self.frames: list[Frame] = []
         self.index: dict[bytes, int] = {}
+        self.guessed = (0, -1, b"")
         self.needle = b"\n--"
         self.lengths: list[int] = []
         self.line_limit = 4096
@@ -306,23 +310,22 @@ class Walker:
             if data.startswith(b"\r\n"):
                 return [], start + 2
             end, skip = _blank_line(data)
+            whole = len(data) < min(length, limit)
+            cut = self._boundary_in(data if end < 0 else data[:end], whole or end >= 0)
+            if cut >= 0:
+                # A boundary wins over everything: the part has no body.
+                if cut:
+                    self.defects.append(Defect("boundary-in-header", path))
+                end, skip = cut, 0
             if end >= 0:
                 break
-            if len(data) < min(length, limit) or length >= limit:
-                if length >= limit and len(data) >= limit:
+            if whole or length >= limit:
+                if not whole:
                     self._limit("limit-header-bytes", path)
                 end, skip = len(data), 0
                 break
             length *= 8
         block = data[:end]
-        if self.index and (block.startswith(b"--") or b"\n--" in block):
-            cut = self._boundary_in(block)
-            if cut >= 0:
-                # A boundary wins over everything: the part has no body.
-                if cut:
-                    self.defects.append(Defect("boundary-in-header", path))
-                block = block[:cut]
-                end, skip = cut, 0
         fields, read = headers.split_block(block, path, self.defects, self.reading.junk)
         if read < len(block) and self.reading.junk:
             return fields, start + read
@@ -332,16 +335,23 @@ class Walker:
             return [], start
         return fields, start + end + skip
 
-    def _boundary_in(self, block: bytes) -> int:
+    def _boundary_in(self, block: bytes, complete: bool) -> int:
+        """Offset of the first delimiter line in a header block, or -1; the last line
+        counts only when the block is complete."""
+        if not self.index:
+            return -1
         position = 0 if block.startswith(b"--") else block.find(b"\n--") + 1
-        while True:
+        while position > 0 or block.startswith(b"--"):
             stop = block.find(b"\n", position)
+            if stop < 0 and not complete:
+                return -1
             line = block[position:] if stop < 0 else block[position:stop]
             if self._match(line) is not None:
                 return position
             position = block.find(b"\n--", position) + 1
-            if position <= 0:
+            if not position:
                 return -1
+        return -1
 
     def _type(
         self, fields: list[Header], path: str, default: bytes
@@ -447,16 +457,24 @@ class Walker:
 
     def _guess(self, start: int) -> bytes:
         """The text of the first line that looks like a delimiter, for a multipart that
-        does not say its boundary."""
-        position = start - 1
+        does not say its boundary. The answer holds for all starts up to that line."""
+        begin, found, text = self.guessed
+        if begin <= start <= found:
+            return text
+        position = max(start - 1, 0)
+        text = b""
         while True:
             position = self.window.find(b"\n--", position, self.window.size)
             if position < 0:
-                return b""
-            line = self.window.line(position + 1, LINE).rstrip(headers.BLANKS)
-            if len(line) > 3 and len(line) < 200 and line[2:3] != b"-":
-                return line[2:]
+                position = self.window.size
+                break
+            line = self.window.line(position + 1, LINE).rstrip(BLANKS)
+            if 2 < len(line) < GUESS_LINE and line[2:3] != b"-":
+                text = line[2:].removesuffix(b"--") or line[2:]
+                break
             position += 1
+        self.guessed = (start, position, text)
+        return text
 
     # -- the stack ----------------------------------------------------------------
 
@@ -519,7 +537,7 @@ class Walker:
 
     def _match(self, line: bytes) -> tuple[int, bool] | None:
         """(frame index, closing?) when a line starting with ``--`` is a delimiter."""
-        blanks = b"\r\n" if self.reading.exact else headers.BLANKS
+        blanks = b"\r\n" if self.reading.exact else BLANKS
         text = line.rstrip(blanks)[2:]
         hit = self.index.get(text)
         if hit is not None:

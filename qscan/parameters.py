@@ -8,11 +8,14 @@ Never does: I/O; raise on content. Time is linear in the bytes of the field.
 
 import binascii
 
-from qscan.headers import BLANKS, Value, parse_value, unfold
-from qscan.model import Header
+from qscan.headers import Value, parse_value, unfold
+from qscan.model import BLANKS, Header
 
 NAMES = 200  # names of one part
 NAMING = (b"content-type", b"content-disposition", b"content-description")
+
+
+Piece = tuple[int, bytes, bool]
 
 
 def joined(value: Value, base: bytes) -> list[bytes]:
@@ -20,20 +23,30 @@ def joined(value: Value, base: bytes) -> list[bytes]:
 
     Two orders are given where they differ: by number and as written.
     """
-    pieces: list[tuple[int, bytes, bool]] = []
-    out: list[bytes] = []
-    prefix = base + b"*"
+    pieces, whole = _pieces(value)
+    return _join(pieces.get(base, []), whole.get(base, []))
+
+
+def _pieces(value: Value) -> tuple[dict[bytes, list[Piece]], dict[bytes, list[bytes]]]:
+    """({base: its numbered pieces}, {base: its values in one piece}), one pass."""
+    pieces: dict[bytes, list[Piece]] = {}
+    whole: dict[bytes, list[bytes]] = {}
     for name, raw in value.parameters:
-        if not name.startswith(prefix):
+        base, star, rest = name.partition(b"*")
+        if not star:
             continue
-        rest = name[len(prefix) :]
         if not rest:
-            out.append(_extended(raw, True))
+            whole.setdefault(base, []).append(raw)
             continue
         encoded = rest.endswith(b"*")
         digits = rest[:-1] if encoded else rest
         if digits.isdigit() and len(digits) < 6:
-            pieces.append((int(digits), raw, encoded))
+            pieces.setdefault(base, []).append((int(digits), raw, encoded))
+    return pieces, whole
+
+
+def _join(pieces: list[Piece], whole: list[bytes]) -> list[bytes]:
+    out = [_extended(raw, True) for raw in whole]
     if pieces:
         for order in (sorted(pieces, key=_number), pieces):
             text = b"".join(
@@ -46,7 +59,7 @@ def joined(value: Value, base: bytes) -> list[bytes]:
     return out
 
 
-def _number(piece: tuple[int, bytes, bool]) -> int:
+def _number(piece: Piece) -> int:
     return piece[0]
 
 
@@ -134,18 +147,14 @@ def part_names(fields: list[Header]) -> list[str]:
             continue
         raw = unfold(field.value)
         value = parse_value(raw)
-        bases: list[bytes] = []
         for name, text in value.parameters:
-            if b"name" not in name:
-                continue
-            base = name.split(b"*", 1)[0]
-            if b"*" not in name:
+            if b"name" in name and b"*" not in name:
                 add_name(out, text)
-            elif base not in bases:
-                bases.append(base)
-        for base in bases:
-            for text in joined(value, base):
-                add_name(out, text)
+        pieces, whole = _pieces(value)
+        for base in {**pieces, **whole}:
+            if b"name" in base:
+                for text in _join(pieces.get(base, []), whole.get(base, [])):
+                    add_name(out, text)
     return out
 
 

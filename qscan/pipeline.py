@@ -11,7 +11,7 @@ import time
 
 import qscan
 from qscan import decide, spool
-from qscan.fdio import O_READ, Deadline, write_all
+from qscan.fdio import O_READ, Deadline, digest_range, write_all
 from qscan.model import (
     FAILED,
     SCANNED,
@@ -226,10 +226,7 @@ def _collect(report: Report, replies: dict[str, ScanReply], settings: Settings) 
 
 def digest(items: list[Item], message: tuple[int, int, int]) -> None:
     """Fill in ``sha256`` of every item; ``message`` = (fd, start, end)."""
-    import _sha256
-
     for item in items:
-        state = _sha256.sha256()
         if item.file is not None:
             fd = posix.open(item.file, O_READ)
             start, end = item.span or (0, item.size)
@@ -237,16 +234,10 @@ def digest(items: list[Item], message: tuple[int, int, int]) -> None:
             fd = message[0]
             start, end = item.span or message[1:]
         try:
-            while start < end:
-                data = posix.pread(fd, min(262144, end - start), start)
-                if not data:
-                    break
-                state.update(data)
-                start += len(data)
+            item.sha256 = digest_range(fd, start, end)
         finally:
             if fd != message[0]:
                 posix.close(fd)
-        item.sha256 = state.hexdigest()
 
 
 def examine_file(

@@ -5,8 +5,7 @@ Does: split a value at the semicolons that count (RFC 2045 section 5.1, RFC 5322
 3.2), take a quoted string apart. Never does: I/O; raise on content. One pass each.
 """
 
-BLANKS = b" \t\r\n\x0b\x0c"
-PARAMETERS = 1000  # of one field; more is a finding, no mail client writes them
+from qscan.model import BLANKS, PARAMETERS
 
 
 def segments(raw: bytes, odd: list[str]) -> list[bytes]:
@@ -18,6 +17,8 @@ def segments(raw: bytes, odd: list[str]) -> list[bytes]:
     i = 0
     n = len(raw)
     seen_comment = False
+    # The last byte of this segment that is no blank; a semicolon at its start.
+    last = 59
     while i < n:
         c = raw[i]
         if quoted:
@@ -49,8 +50,9 @@ def segments(raw: bytes, odd: list[str]) -> list[bytes]:
             # A quote opens a quoted string only where a value begins; elsewhere
             # clients take it literally or not: both are noted.
             quoted = True
-            if bytes(current.rstrip(BLANKS)[-1:]) not in (b"=", b""):
-                odd.append("stray-quote")
+            if last not in (59, 61):
+                _note(odd, "stray-quote")
+            last = 34
             current.append(c)
         elif c == 40:
             depth = 1
@@ -58,6 +60,7 @@ def segments(raw: bytes, odd: list[str]) -> list[bytes]:
         elif c == 59:
             out.append(bytes(current))
             current = bytearray()
+            last = 59
             if len(out) > PARAMETERS:
                 break
         elif c == 92:
@@ -65,8 +68,11 @@ def segments(raw: bytes, odd: list[str]) -> list[bytes]:
             if i + 1 < n:
                 current.append(raw[i + 1])
             i += 1
-            odd.append("stray-backslash")
+            last = 92
+            _note(odd, "stray-backslash")
         else:
+            if c not in BLANKS:
+                last = c
             current.append(c)
         i += 1
     if quoted:
@@ -101,3 +107,9 @@ def unquote(value: bytes) -> bytes:
         out.append(c)
         i += 1
     return bytes(out)
+
+
+def _note(odd: list[str], code: str) -> None:
+    """Keep a code once."""
+    if code not in odd:
+        odd.append(code)

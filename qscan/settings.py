@@ -11,6 +11,7 @@ import marshal
 import posix
 import sys
 
+from qscan import fdio
 from qscan.fdio import Failure
 
 FORMAT = b"1"  # older or newer files are refused: compile again
@@ -107,8 +108,7 @@ def _changed(source: tuple[str, int, int, str]) -> str:
         return ""
     if now.st_size == size:
         # Touched, or edited without a change of length: only then read it.
-        import _sha256
-
+        state = fdio.sha256()
         try:
             fd = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
         except OSError:
@@ -118,7 +118,8 @@ def _changed(source: tuple[str, int, int, str]) -> str:
                 text = posix.read(fd, size + 1)
             finally:
                 posix.close(fd)
-            if _sha256.sha256(text).hexdigest() == digest:
+            state.update(text)  # type: ignore[attr-defined]
+            if state.hexdigest() == digest:  # type: ignore[attr-defined]
                 return ""
     return f"{path} has changed since it was compiled; the old settings are in use"
 

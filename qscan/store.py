@@ -11,8 +11,8 @@ import posix
 import time
 
 from qscan import sniff
-from qscan.fdio import O_NEW, WINDOW, pread_all, write_all
-from qscan.model import Defect, Item, Limits
+from qscan.fdio import O_NEW, WINDOW, digest_range, write_all
+from qscan.model import Defect, Defects, Item, Limits
 
 
 class Store:
@@ -29,6 +29,7 @@ class Store:
         "expanded",
         "full",
         "items",
+        "known",
         "limits",
         "parts",
         "paths",
@@ -39,7 +40,8 @@ class Store:
         self.limits = limits
         self.emit = emit
         self.items: list[Item] = []
-        self.defects: list[Defect] = []
+        self.defects: list[Defect] = Defects()
+        self.known: dict[str, Item] = {}
         self.paths: dict[str, int] = {}
         self.expanded = 0
         self.parts = 0
@@ -126,35 +128,28 @@ class Store:
         if item.file is not None and not item.scan:
             self.emit(item)  # type: ignore[operator]
 
+    def further(self) -> None:
+        """Other readings follow: what they yield is compared with what is here."""
+        if self.again:
+            return
+        self.again = True
+        for item in self.items:
+            self._known(item)
+
     def _known(self, item: Item) -> bool:
-        """True when another reading gave the same bytes: its names are added there."""
+        """True when another reading gave the same bytes: its names are added there.
+
+        Every file is read once for its digest, whatever the number of readings.
+        """
         if item.file is None or item.span is not None:
             return False
-        for other in self.items:
-            if other.size != item.size or other.head != item.head:
-                continue
-            if other.file is None or other.span is not None:
-                continue
-            if same(other.file, item.file, item.size):
-                other.names += [name for name in item.names if name not in other.names]
-                return True
-        return False
-
-
-def same(one: str, two: str, size: int) -> bool:
-    """True when the first ``size`` bytes of two files are equal."""
-    flags = posix.O_RDONLY | posix.O_CLOEXEC
-    first = posix.open(one, flags)
-    try:
-        second = posix.open(two, flags)
+        fd = posix.open(item.file, posix.O_RDONLY | posix.O_CLOEXEC)
         try:
-            for position in range(0, size, WINDOW):
-                length = min(WINDOW, size - position)
-                data = pread_all(first, length, position)
-                if data != pread_all(second, length, position):
-                    return False
+            digest = digest_range(fd, 0, item.size)
         finally:
-            posix.close(second)
-    finally:
-        posix.close(first)
-    return True
+            posix.close(fd)
+        other = self.known.setdefault(digest, item)
+        if other is item:
+            return False
+        other.names += [name for name in item.names if name not in other.names]
+        return True

@@ -85,15 +85,20 @@ class Base64:
 
     def finish(self) -> bytes:
         """What is left at the end of the input."""
-        if not self.rest:
+        # The quick way leaves its last characters as they came.
+        rest = self.rest.translate(None, _NOT_BASE64 + b"=")
+        if len(rest) != len(self.rest):
+            note(self.odd, "base64-junk")
+        self.rest = b""
+        if not rest:
             return b""
         note(self.odd, "base64-length")
-        return self._group(self.rest)
+        return self._group(rest)
 
 
 class QuotedPrintable:
     """RFC 2045 section 6.7, lenient: bad escapes stay, blanks at line ends go, a soft
-    break may have blanks after its ``=``. Odd: qp-bad-escape, qp-blank-soft-break."""
+    break may have blanks after its ``=``. Odd: qp-blank-soft-break."""
 
     __slots__ = ("done", "odd", "rest")
 

@@ -10,7 +10,7 @@ import posix
 
 from qscan import mime, sniff
 from qscan.fdio import O_READ, WINDOW, pread_all
-from qscan.model import Header, Item
+from qscan.model import Defects, Header, Item
 from qscan.store import Store
 
 BLANK = b" \t\r\n\x0b\x0c\0"
@@ -69,9 +69,9 @@ class Unpacker:
                 further.append(reading)
         noted = store.defects
         for reading in further:
-            store.again = True
+            store.further()
             # The same defects once more would say nothing new; limits do.
-            store.defects = []
+            store.defects = Defects()
             try:
                 self._read(source, reading, False)
             finally:
@@ -123,6 +123,7 @@ class Unpacker:
         """An embedded message: its parts come on their own, and the whole is inside
         what is scanned anyway."""
         item = self._item(region)
+        item.names = _names(region.fields)
         item.file = source.file
         item.span = (region.start, region.end)
         item.size = region.end - region.start
@@ -164,10 +165,7 @@ class Unpacker:
         """A part: decoded into a file of its own."""
         store = self.store
         item = self._item(region)
-        if any(b"name" in field.value.lower() for field in region.fields):
-            from qscan import parameters
-
-            item.names = parameters.part_names(region.fields)
+        item.names = _names(region.fields)
         coder: object = None
         if region.encoding not in mime.IDENTITY:
             from qscan import transfer
@@ -230,6 +228,16 @@ class Unpacker:
             return
         fd = posix.open(item.file, O_READ)
         self.queue.append(Source(fd, 0, item.size, item.path + ".1", depth, item.file))
+
+
+def _names(fields: list[Header]) -> list[str]:
+    """Every file name of a part; most have none."""
+    for field in fields:
+        if b"name" in field.value.lower():
+            from qscan import parameters
+
+            return parameters.part_names(fields)
+    return []
 
 
 def _type_field(fields: list[Header]) -> bytes:
