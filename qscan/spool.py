@@ -7,12 +7,15 @@ States of ``SPOOL/work/ID`` (ID = hexadecimal seconds . pid . random):
 state           who is in it                          how it ends
 ==============  ====================================  =================================
 directory only  a process between mkdir and open      the process; ``-z`` after GRACE
-``message``     locked by its process (flock): live   removed by that process before
+``envelope``    locked by its process (flock): live   removed by that process before
                                                       exec or exit
-``message``     not locked: its process was killed    ``-z`` (stale)
-others inside   ``envelope``, ``i<n>`` parts: belong  with the directory
-                to ``message``
+``envelope``    not locked: its process was killed    ``-z`` (stale)
+others inside   ``message``, ``i<n>`` parts: belong   with the directory
+                to ``envelope``
 ==============  ====================================  =================================
+
+The lock is on the envelope because the descriptor of the message is handed to clamd,
+and a lock lives as long as anybody's copy of a descriptor (flock(2)).
 
 Nothing here is ever promised to anybody: the sender has no answer yet, so nothing is
 fsynced, and a crash loses only what the sender still has. When qmail-queue is started
@@ -32,7 +35,7 @@ import time
 
 from qscan.fdio import O_NEW, remove
 
-GRACE = 60  # seconds that a directory may be without a locked message
+GRACE = 60  # seconds that a directory may be without a locked envelope
 RESERVE = 1024  # bytes kept at the head of ``message`` for our own header lines
 
 # clamd sees the room as well, so it is a valid header field, and one that makes clamd
@@ -58,9 +61,9 @@ class Work:
         """Make it; raises OSError and leaves nothing then."""
         posix.mkdir(self.directory, 0o700)
         try:
-            self.fd = posix.open(self.directory + "/message", O_NEW, 0o600)
-            fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self.envelope = posix.open(self.directory + "/envelope", O_NEW, 0o600)
+            fcntl.flock(self.envelope, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self.fd = posix.open(self.directory + "/message", O_NEW, 0o600)
         except BaseException:
             self.abandon()
             raise

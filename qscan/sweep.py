@@ -81,16 +81,16 @@ def is_work_name(name: str) -> bool:
 
 
 def is_stale(directory: str, now: float) -> bool:
-    """True when no process holds the lock of the message in it."""
+    """True when no process holds the lock of the envelope in it."""
     if posix.lstat(directory).st_mode & 0o170000 != 0o040000:
         return False  # not ours: a link must never lead the sweep elsewhere
     try:
-        fd = posix.open(directory + "/message", O_READ)
+        fd = posix.open(directory + "/envelope", O_READ)
     except FileNotFoundError:
         return now - posix.stat(directory).st_mtime > spool.GRACE
     try:
-        if now - posix.fstat(fd).st_ctime <= 1 and not posix.fstat(fd).st_size:
-            return False  # between open and flock
+        if now - posix.fstat(fd).st_ctime <= 1:
+            return False  # it may be between open and flock
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False

@@ -49,6 +49,8 @@ class Connection:
         self.commands: list[bytes] = []
         self.session = False
         self.ended = False
+        self.keep = False
+        self.kept: list[int] = []
         self.count = 0
         link.settimeout(PATIENCE)
 
@@ -109,7 +111,10 @@ class Connection:
                     break
                 content += piece
         finally:
-            os.close(number)
+            if self.keep:
+                self.kept.append(number)
+            else:
+                os.close(number)
         self.files.append(content)
         return content
 
@@ -182,7 +187,7 @@ class Connection:
 
     def close(self) -> None:
         """Let go of everything."""
-        for number in self.descriptors:
+        for number in self.descriptors + self.kept:
             os.close(number)
         self.descriptors = []
         self.link.close()
@@ -333,6 +338,10 @@ class FakeClamd:
         if not ready:
             raise ScriptError("the client is silent")
 
+    def until_closed(self) -> None:
+        """Until the test is over."""
+        select.select([self.wake_out], [], [], PATIENCE)
+
     def wait_hung_up(self, link: socket.socket) -> None:
         """Until the other side closed, without reading a byte."""
         poller = select.poll()
@@ -371,6 +380,16 @@ def healthy(link: Connection) -> None:
 def silent(link: Connection) -> None:
     """Read and never answer."""
     link.until_gone()
+
+
+def keeps(link: Connection) -> None:
+    """Silent, and the descriptors stay open here until the server is closed."""
+    link.keep = True
+    try:
+        while True:
+            link.request()
+    except Gone:
+        link.server.until_closed()
 
 
 def deaf(link: Connection) -> None:

@@ -881,6 +881,24 @@ def test_the_sweep_leaves_the_living_alone(faked: Faked) -> None:
     added_lines(installation.deliveries()[0].message, THREE_PARTS)
 
 
+def test_a_killed_process_is_stale_though_clamd_still_has_its_files(
+    faked: Faked,
+) -> None:
+    # clamd 1.4.6 never closes a descriptor whose sender died before the answer.
+    installation, server = faked(fake_clamd.keeps, fake_clamd.healthy)
+    installation.leftovers = True
+
+    def written(pid: int) -> None:
+        wait_for(lambda: server.connections and server.connections[0].files, "files")
+        os.kill(pid, signal.SIGKILL)
+
+    result = installation.call(THREE_PARTS, written=written)
+    assert result.signal == signal.SIGKILL
+    assert server.connections[0].kept
+    assert installation.entries()
+    sweep_all(installation)
+
+
 def test_the_sweep_removes_nothing_that_is_not_its_own(
     installation: Installation,
 ) -> None:
