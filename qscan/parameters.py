@@ -15,6 +15,7 @@ NAMES = 200  # names of one part
 NAMING = (b"content-type", b"content-disposition", b"content-description")
 
 
+_HEX = b"0123456789abcdefABCDEF"
 Piece = tuple[int, bytes, bool]
 
 
@@ -79,9 +80,10 @@ def percent(raw: bytes) -> bytes:
     pieces = raw.split(b"%")
     out = [pieces[0]]
     for piece in pieces[1:]:
-        try:
-            out.append(binascii.unhexlify(piece[:2]) + piece[2:])
-        except binascii.Error:
+        digits = piece[:2]
+        if len(digits) == 2 and not digits.translate(None, _HEX):
+            out.append(binascii.unhexlify(digits) + piece[2:])
+        else:
             out.append(b"%" + piece)
     return b"".join(out)
 

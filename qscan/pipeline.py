@@ -26,10 +26,10 @@ from qscan.settings import Settings, Value
 
 RAW = "message"  # key and path of the raw message
 
-# Bytes up to which the raw message is offered first, so that clamd works while we
-# unpack. Larger ones come last: clamd knows their parts by then and does not scan the
-# same megabytes twice side by side (20 MB: 730 ms against 900).
-RAW_FIRST = 262144
+# Above so many bytes the raw message is scanned alone, while we unpack: clamd then knows
+# the parts that it unpacked itself, and does not scan the same megabytes twice side by
+# side (20 MB: 740 ms against 930).
+ALONE = 262144
 
 
 class Report:
@@ -117,7 +117,9 @@ def examine(
             number(values["clamd.retry_seconds"]),
             deadline,
         )
-        if raw and size <= RAW_FIRST:
+        if raw:
+            if size > ALONE:
+                session.alone()
             session.submit(RAW, work.fd)
         if values["scan.parts"]:
             chosen = session
@@ -144,14 +146,11 @@ def examine(
         began = time.monotonic()
         if session is not None:
             session.drain()
-            if raw and size > RAW_FIRST:
-                session.submit(RAW, work.fd)
-                session.drain()
             _collect(report, session.replies, settings)
         report.ms["scan"] = _since(began)
     finally:
         if session is not None:
-            session.close()
+            session.leave()
     if report.defects:
         from qscan import defects
 

@@ -87,7 +87,7 @@ class Base64:
         """What is left at the end of the input."""
         # The quick way leaves its last characters as they came.
         rest = self.rest.translate(None, _NOT_BASE64 + b"=")
-        if len(rest) != len(self.rest):
+        if self.rest.translate(None, _KNOWN):
             note(self.odd, "base64-junk")
         self.rest = b""
         if not rest:
@@ -117,7 +117,8 @@ class QuotedPrintable:
             cut = len(data.rstrip(b" \t\r"))
             equals = data.rfind(b"=", max(0, cut - 3), cut)
             if equals >= 0:
-                cut = equals
+                # A run of "=" means something else in pieces.
+                cut = len(data[:equals].rstrip(b"="))
             if len(data) - cut > 65536:
                 cut = len(data)
         self.rest = data[cut:]

@@ -17,9 +17,11 @@ import re
 import select
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -315,7 +317,7 @@ class Installation:
         kept.append("allow=" + " ".join(str(n) for n in sorted(numbers)))
         text = "".join(line + "\n" for line in kept)
         if not control.exists() or control.read_text("ascii") != text:
-            scratch = self.queue.home / f"control.{os.getpid()}"
+            scratch = self.queue.home / f"control.{threading.get_ident()}"
             scratch.write_text(text, "ascii")
             scratch.rename(control)
 
@@ -399,6 +401,20 @@ class RealClamd(PrivateClamd):
     def tcp_address(self) -> str:
         """The TCP socket."""
         return f"tcp:127.0.0.1:{self.port}"
+
+    def descriptors_below(self, folder: Path) -> list[str]:
+        """What clamd has open below ``folder``, removed files too."""
+        with socket.socket(socket.AF_UNIX) as link:
+            link.connect(str(self.socket))
+            peer = link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        place = f"/proc/{struct.unpack('3i', peer)[0]}/fd"
+        found = []
+        for name in os.listdir(place):
+            try:
+                found.append(os.readlink(f"{place}/{name}"))
+            except OSError:
+                continue  # closed meanwhile
+        return [target for target in found if target.startswith(f"{folder}/")]
 
     def start(self) -> None:
         """Start; it lives longer than the test that happens to need it first."""

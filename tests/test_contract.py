@@ -894,6 +894,15 @@ def test_trouble_with_the_log_changes_nothing(
     added_lines(installation.deliveries()[0].message, plain())
 
 
+def test_a_log_that_goes_nowhere_changes_nothing(installation: Installation) -> None:
+    for target in ("none", "syslog"):
+        installation.configure({"log.target": target})
+        result = installation.call(infected())
+        assert (result.exit_code, result.stderr) == (82, b"")
+        decent(result.raw_text, b"D")
+        assert installation.call(plain()).queued
+
+
 # Draining.
 
 
@@ -1198,7 +1207,6 @@ def test_the_program_does_not_need_its_caller_to_read_in_time(
             os.write(writer, b"x" * 4096)
     except BlockingIOError:
         os.set_blocking(writer, True)
-    installation.force({"limit.deadline_seconds": 2})
     try:
         result = installation.call(
             infected(), dialect="plain", open_fds={6: writer}, timeout=20

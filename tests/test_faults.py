@@ -116,7 +116,8 @@ def test_whatever_clamd_does_wrong_is_never_clean(
     faked: Faked, name: str, kind: str
 ) -> None:
     installation, server = faked(NEVER_CLEAN[name], kind=kind)
-    installation.configure(HASTY)
+    # Shorter than anybody may set it: too short a time is no excuse either.
+    installation.force(dict.fromkeys(HASTY, 0.3))
     result = installation.call(THREE_PARTS)
     deferred(installation, result)
     assert result.exit_code in (52, 71, 82), result
@@ -348,12 +349,18 @@ def test_a_queue_that_crashes_is_a_crash(
 def test_a_queue_that_hangs_is_the_callers_to_wait_for(
     installation: Installation,
 ) -> None:
-    # Once the queue runs nobody may take the message back: no timer of ours is left.
-    installation.force({"limit.deadline_seconds": 1})
+    # Once the queue runs nobody may take the message back: nothing of ours is left,
+    # no timer (the stand-in would have said so), no file, no child.
     installation.queue.behave(hang="before")
-    with pytest.raises(notqmail.CallerTimeout):
-        installation.call(plain(), timeout=3)
-    assert not installation.entries()
+
+    def written(pid: int) -> None:
+        wait_for(lambda: installation.queue.hanging() == [pid], "the queue")
+        assert not installation.entries()
+        assert Path(f"/proc/{pid}/task/{pid}/children").read_text() == ""
+        os.kill(pid, signal.SIGKILL)
+
+    assert installation.call(plain(), written=written).signal == signal.SIGKILL
+    assert not installation.deliveries()
 
 
 # The machine misbehaves.
@@ -374,14 +381,8 @@ def small_disk(installation: Installation) -> Iterator[Callable[[str], None]]:
     yield mount
     for _ in mounted:
         assert not os.listdir(installation.work), "the spool was not left empty"
-        # clamd may still look at what a message that failed has shown it.
-        wait_for(lambda: unmounted(installation.spool), "umount")
-
-
-def unmounted(path: Path) -> bool:
-    """Unmount; False when somebody still uses it."""
-    done = subprocess.run(["umount", str(path)], capture_output=True, check=False)
-    return done.returncode == 0
+        # Lazily: clamd may still look at what a message that failed has shown it.
+        subprocess.run(["umount", "-l", str(installation.spool)], check=True)
 
 
 def leave_free(installation: Installation, size: int) -> Path:
@@ -439,6 +440,20 @@ def test_no_inodes_are_a_temporary_failure(
 
 
 @needs_root
+def test_clamd_keeps_no_descriptor_of_a_message_that_could_not_be_unpacked(
+    installation: Installation, small_disk: Callable[[str], None], clamd: RealClamd
+) -> None:
+    # clamd 1.4.6 never closes a descriptor whose sender left before the answer; with
+    # it goes the room of the removed file, on a disk that is full already.
+    small_disk("size=4m,nr_inodes=7")
+    for _ in range(30):
+        assert installation.call(THREE_PARTS).exit_code == 53
+    wait_for(
+        lambda: not clamd.descriptors_below(installation.spool), "clamd's close", 10.0
+    )
+
+
+@needs_root
 def test_a_read_only_disk_is_a_temporary_failure(
     installation: Installation, small_disk: Callable[[str], None]
 ) -> None:
@@ -473,7 +488,7 @@ def test_a_full_quarantine_defers_and_loses_nothing(
         assert installation.call(infected()).smtp.startswith("554 ")
         assert [path for path in other.rglob("*") if path.is_file()]
     finally:
-        wait_for(lambda: unmounted(other), "umount")
+        subprocess.run(["umount", "-l", str(other)], check=True)
 
 
 @pytest.mark.parametrize("size", [0, 1000, 60_000, 300_000])
@@ -623,27 +638,13 @@ def step() -> int:
 
 
 def sweep_all(installation: Installation) -> None:
-    """``-z`` some days later: nothing is left."""
-    for directory in installation.work.iterdir():
-        # Without a message in it a directory is left alone for a while.
-        os.utime(directory, (0, 0))
-    for path in installation.quarantine.rglob("*"):
-        # So is what may be on its way into quarantine.
-        os.utime(path, (0, 0))
+    """What ``-z`` does, ten days later: nothing is left."""
+    from qscan import sweep
 
-    said: list[object] = []
-
-    def swept() -> bool:
-        done = installation.sweep()
-        assert done.returncode == 0, done
-        said[:] = [done, *installation.work.rglob("*")]
-        return not installation.entries()
-
-    # A file that is a second old may be one that is just being locked.
-    try:
-        wait_for(swept, "an empty spool", 10.0)
-    except AssertionError as error:
-        raise AssertionError(said) from error
+    later = time.time() + 10 * 86_400
+    done = sweep.sweep(str(installation.work), later)
+    sweep.sweep_quarantine(str(installation.quarantine), later)
+    assert not installation.entries(), (done, *installation.work.rglob("*"))
 
 
 @needs_strace

@@ -8,7 +8,7 @@ import random
 import pytest
 
 from qscan import headers, parameters
-from qscan.model import Defect, Header
+from qscan.model import Defects, Header
 
 FIELDS = {
     "two fields": (b"A: 1\nB: 2\n", [(b"a", b" 1"), (b"b", b" 2")], []),
@@ -45,7 +45,7 @@ FIELDS = {
 
 
 def split(block: bytes) -> tuple[list[Header], list[str]]:
-    defects: list[Defect] = []
+    defects = Defects()
     fields, end = headers.split_block(block, "1", defects)
     assert end == len(block)
     return fields, sorted(one.code for one in defects)

@@ -19,6 +19,7 @@ from qscan.fdio import O_READ, WINDOW, Deadline
 from qscan.model import FAILED, SCANNED, UNSCANNABLE, Item, ScanReply
 
 AHEAD = 8  # commands in flight; their answers fit into any socket buffer
+LEAVE_SECONDS = 2.0  # for each answer that is out when we must end
 REPLY_LIMIT = 65536  # bytes of one answer
 RETRIES = 50  # connections for one message: an item that kills clamd ends here
 RETRY_PAUSE = 0.1  # seconds, doubled up to RETRY_PAUSE_MAX
@@ -32,8 +33,8 @@ class Trouble(Exception):
 def parse_reply(raw: bytes) -> ScanReply:
     """The text after the id, without its NUL, to the closed set."""
     if raw.endswith(b" FOUND"):
-        name = raw[: -len(b" FOUND")].rpartition(b": ")[2]
-        if name:
+        _, colon, name = raw[: -len(b" FOUND")].rpartition(b": ")
+        if colon and name:
             return ScanReply(SCANNED, [name.decode("latin-1")])
         return ScanReply(FAILED, [], "FOUND without a name")
     if raw.endswith(b": OK"):
@@ -91,6 +92,7 @@ class Session:
 
     __slots__ = (
         "address",
+        "ahead",
         "answer_seconds",
         "buffer",
         "connect_seconds",
@@ -118,6 +120,7 @@ class Session:
     ) -> None:
         self.address = Address(address)
         self.connect_seconds = connect_seconds
+        self.ahead = AHEAD
         self.answer_seconds = answer_seconds
         self.retry_seconds = retry_seconds
         self.deadline = deadline
@@ -133,6 +136,10 @@ class Session:
         self.retries = 0
         self.silent = False
 
+    def alone(self) -> None:
+        """What is submitted next is asked alone, the rest after its answer."""
+        self.ahead = 1
+
     def submit(self, key: str, source: str | int) -> None:
         """Offer one file (path on disk or open descriptor)."""
         self.pending.append((key, source))
@@ -140,7 +147,7 @@ class Session:
             # clamd is in trouble: unpack first, insist in drain().
             return
         try:
-            while len(self.waiting) >= AHEAD and self._answered():
+            while len(self.waiting) >= self.ahead and self._answered():
                 self._read_reply()
             self._push()
         except (OSError, Trouble) as error:
@@ -164,10 +171,25 @@ class Session:
             self.connection.close()
             self.connection = None
 
+    def leave(self) -> None:
+        """End before the answers are in: ask nothing more, hear out what was asked.
+
+        clamd (1.4.6) keeps the descriptors of a session that is dropped with questions
+        open, and with them the disk space of our files, until it is restarted.
+        """
+        self.pending.clear()
+        self.answer_seconds = min(self.answer_seconds, LEAVE_SECONDS)
+        try:
+            while self.waiting:
+                self._read_reply()
+        except (OSError, Trouble):
+            self.waiting.clear()
+        self.close()
+
     # -- sending ------------------------------------------------------------------
 
     def _push(self) -> None:
-        while self.pending and len(self.waiting) < AHEAD:
+        while self.pending and len(self.waiting) < self.ahead:
             if self.connection is None:
                 self._connect()
             key, source = self.pending[0]
@@ -268,6 +290,7 @@ class Session:
         self.failing_since = 0.0
         self.pause = RETRY_PAUSE
         self.replies[key] = parse_reply(rest)
+        self.ahead = AHEAD
 
     # -- trouble ------------------------------------------------------------------
 
