@@ -26,7 +26,7 @@ from qscan.settings import Settings, Value
 
 RAW = "message"  # key and path of the raw message
 
-# Above so many bytes the raw message is scanned alone, while we unpack: clamd then knows
+# Above so many bytes the raw message is scanned alone while we unpack: clamd then knows
 # the parts that it unpacked itself, and does not scan the same megabytes twice side by
 # side (20 MB: 740 ms against 930).
 ALONE = 262144

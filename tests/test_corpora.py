@@ -15,15 +15,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from unpacking import corpus, corpus_files, crlf, lf, unpack
+from unpacking import corpus, corpus_files, corpus_parameters, crlf, lf, unpack
 
 from qscan import mime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MIME4J = corpus_files("mime4j/testmsgs", "*.msg")
-STALWART = corpus_files("stalwart/malformed", "*.eml")
+MIME4J = corpus_parameters("mime4j/testmsgs", "*.msg")
+STALWART = corpus_parameters("stalwart/malformed", "*.eml")
+VALID = [
+    *corpus_parameters("mime-is-broken/hide-content", "v3-*"),
+    *corpus_parameters("mime-is-broken/hide-content", "v2-*"),
+]
 
 
 def test_the_corpora_are_complete() -> None:
@@ -42,7 +46,7 @@ HEADER_STARTS_BODY = (
 )
 
 
-@pytest.mark.parametrize("path", MIME4J, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", MIME4J)
 def test_every_leaf_of_mime4j_is_decoded_exactly(path: Path, tmp_path: Path) -> None:
     found = unpack(path.read_bytes(), tmp_path)
     leaves = [
@@ -125,7 +129,7 @@ def reached(name: str, content: bytes | str, charset: str, shown: list[bytes]) -
 
 
 @pytest.mark.parametrize("newline", ["LF", "CRLF"])
-@pytest.mark.parametrize("path", STALWART, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", STALWART)
 def test_every_leaf_of_stalwart_is_reached(
     path: Path, newline: str, tmp_path: Path
 ) -> None:
@@ -171,14 +175,7 @@ def payload() -> bytes:
     return found
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        *corpus_files("mime-is-broken/hide-content", "v3-*"),
-        *corpus_files("mime-is-broken/hide-content", "v2-*"),
-    ],
-    ids=lambda path: path.stem,
-)
+@pytest.mark.parametrize("path", VALID)
 def test_valid_constructs_are_accepted_and_decoded_exactly(
     path: Path, tmp_path: Path
 ) -> None:
@@ -227,15 +224,15 @@ def test_a_hidden_name_is_found_or_refused_mostly(tmp_path: Path) -> None:
     assert seen >= 0.8 * len(files)
 
 
-@pytest.mark.parametrize(
-    "folder",
-    [
-        "real-mail",
-        "mime4j/testmsgs",
-        "stalwart/malformed",
-        "mime-is-broken/hide-content",
-    ],
+FOLDERS = (
+    "real-mail",
+    "mime4j/testmsgs",
+    "stalwart/malformed",
+    "mime-is-broken/hide-content",
 )
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
 def test_a_corpus_cut_at_many_places_raises_nothing(
     folder: str, tmp_path: Path
 ) -> None:

@@ -103,6 +103,15 @@ def corpus(folder: str) -> Path:
     return path
 
 
+def corpus_parameters(folder: str, pattern: str = "*") -> list[object]:
+    """``corpus_files`` for parametrize; without a corpus one that is skipped."""
+    files = corpus_files(folder, pattern)
+    if files:
+        return [pytest.param(path, id=path.stem) for path in files]
+    reason = f"no corpus at {CORPUS} (QSCAN_CORPUS names another place)"
+    return [pytest.param(None, marks=pytest.mark.skip(reason=reason), id=folder)]
+
+
 def corpus_files(folder: str, pattern: str = "*") -> list[Path]:
     """Messages of a folder, without licences and oracles; [] without a corpus."""
     no_mail = (".json", ".xml", ".out", ".txt", ".bin", ".list")
