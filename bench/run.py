@@ -288,7 +288,7 @@ class Bench:
         ):
             command = [sys.executable, "-m", *arguments]
             done = subprocess.run(
-                command, cwd="/", capture_output=True, text=True, check=False
+                command, cwd=CHECKOUT, capture_output=True, text=True, check=False
             )
             if done.returncode:
                 raise Trouble(f"{' '.join(command)}:\n{done.stdout}{done.stderr}")

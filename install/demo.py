@@ -101,7 +101,9 @@ def say(text: str) -> None:
 def run(*arguments: str) -> None:
     """One of qscan's own commands, run as a person would."""
     command = [sys.executable, "-m", *arguments]
-    done = subprocess.run(command, cwd="/", capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=CHECKOUT, capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise Trouble(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
 

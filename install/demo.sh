@@ -10,6 +10,8 @@
 set -u
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh" || exit 2
+# shellcheck disable=SC2034 # for lib.sh
+DIE_STATUS=2
 
 case ${1-} in
     -h | --help)

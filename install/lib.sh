@@ -25,9 +25,10 @@ say() {
     printf '%s: %s\n' "$(basename -- "$0" .sh)" "$*"
 }
 
+# die TEXT: the exit code is DIE_STATUS, or 1.
 die() {
     printf '%s: %s\n' "$(basename -- "$0" .sh)" "$*" >&2
-    exit 1
+    exit "${DIE_STATUS:-1}"
 }
 
 # The same environment for everybody: the caller's may be empty or full of a

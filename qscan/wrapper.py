@@ -313,16 +313,20 @@ def _quarantine(run: Run, report: Report, work: spool.Work) -> None:
 def _deliver(run: Run, report: Report, work: spool.Work, why: str) -> int:
     from qscan.actions import deliver
 
+    program = str(run.values["qmail_queue"])
+    failed = BY_NAME["exec"]
+    if not posix.access(program, posix.X_OK, effective_ids=True):
+        work.abandon()
+        why = f"qmail-queue: {program} cannot be executed"
+        return _end(run, "error", "none", failed, "", why)
     deliver.place(work.fd, deliver.header_lines(_header(run, report, work)))
     work.remove()
     outcome = BY_NAME["delivered"]
     _log(run, report.verdict, report.action, outcome.code, why)
-    program = str(run.values["qmail_queue"])
     try:
         deliver.run(program, work.fd, work.envelope, run.signals, run.umask)
     except OSError as error:
         run.fields = []
-        failed = BY_NAME["exec"]
         return _end(run, "error", "none", failed, "", f"qmail-queue: {error}")
     raise Stop(*fdio.ENDINGS[fdio.pending()])
 
