@@ -1,5 +1,5 @@
-# shellcheck shell=bash
 # SPDX-License-Identifier: MIT
+# shellcheck shell=bash
 #
 # Shell functions of install/demo.sh and install/test.sh: a usual environment, one
 # installation at a time, the interpreter, Debian packages, the virtual environment.
