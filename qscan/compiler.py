@@ -38,7 +38,7 @@ from berkeleydb import db
 
 from qscan import schema
 from qscan.schema import Value
-from qscan.settings import FORMAT
+from qscan.settings import FORMAT, checksum
 
 # Stands in every launcher (a test holds it equal to launcher.SCRIPT).
 LAUNCHER_MARK = b"# Written by qscan.launcher"
@@ -603,7 +603,7 @@ def automaton_arguments(settings: dict[str, Value]) -> Any:
 
 
 def _entries(parsed: Parsed) -> dict[bytes, bytes]:
-    return {
+    entries = {
         b"format": FORMAT,
         b"settings": marshal.dumps(parsed.settings, MARSHAL_VERSION),
         b"source": marshal.dumps(parsed.source, MARSHAL_VERSION),
@@ -612,6 +612,8 @@ def _entries(parsed: Parsed) -> dict[bytes, bytes]:
             automaton_arguments(parsed.settings), MARSHAL_VERSION
         ),
     }
+    entries[b"checksum"] = checksum(entries)
+    return entries
 
 
 def _fill(path: str, entries: dict[bytes, bytes]) -> None:

@@ -757,7 +757,8 @@ def test_a_damaged_file_is_an_error_and_never_another_setting(
     assert len(words) == 410
     assert set(words) <= {"config", "same"}
     assert words[-10:] == ["config"] * 10
-    assert words.count("config") > 200
+    # Damage in unused parts of a page changes nothing and need not be noticed.
+    assert words.count("config") > 150
 
 
 def test_files_that_are_no_settings_are_told_apart(
