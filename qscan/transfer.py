@@ -137,7 +137,10 @@ class QuotedPrintable:
                     lines[index] = line + end
             lines.append(last)
             data = b"\n".join(lines)
-        # A soft break is "=" CRLF or "=" LF; a lone "=" CR is left for other readings.
+        # a2b_qp takes "=" CR for a soft break and drops all up to the next LF with it:
+        # only the CR may go.
+        if b"=\r" in data:
+            data = data.replace(b"=\r\n", b"=\n").replace(b"=\r", b"=\n")
         return binascii.a2b_qp(data)
 
     def finish(self) -> bytes:

@@ -148,9 +148,28 @@ def test_a_message_that_is_cut_anywhere_raises_nothing(reading: mime.Reading) ->
         message = specimen(name)
         for cut in range(len(message)):
             regions, _ = walk(message[:cut], reading)
-            assert regions, (name, cut)
             for path, kind, start, end, _, _ in regions:
                 assert 0 <= start <= end <= cut, (name, cut, path, kind)
+
+
+#: What may stand outside of every region: fields, their continuations, delimiters.
+NO_CONTENT = re.compile(rb"--.*|[ \t].*|>?From .*|[^\n]*:.*|", re.DOTALL)
+
+
+def test_no_line_of_a_message_is_lost() -> None:
+    """It is a header line, a delimiter, or in a region."""
+    for name, message in messages():
+        if name.startswith("header-"):
+            continue
+        regions, _ = walk(message)
+        covered = bytearray(len(message))
+        for _, _, start, end, _, _ in regions:
+            covered[start:end] = b"x" * (end - start)
+        position = 0
+        for line in message.split(b"\n"):
+            if not any(covered[position : position + len(line)]):
+                assert NO_CONTENT.fullmatch(line.rstrip(b"\r")), (name, line)
+            position += len(line) + 1
 
 
 @pytest.mark.parametrize("reading", READINGS, ids=lambda one: one.name or "normal")

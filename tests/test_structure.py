@@ -51,9 +51,7 @@ RANK = {
 #: What a clean plain message may load besides our own modules (bundle.HOT) and what
 #: an interpreter that does nothing has loaded.
 ALLOWED = {
-    "_berkeleydb",
     "_socket",
-    "berkeleydb._berkeleydb",
     "binascii",
     "fcntl",
     "gc",
@@ -61,6 +59,8 @@ ALLOWED = {
 }
 #: Built into some interpreters, files in others.
 NEVER = {
+    "_berkeleydb",
+    "berkeleydb",
     "click",
     "collections",
     "ctypes",

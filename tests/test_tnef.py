@@ -1274,7 +1274,7 @@ def test_when_our_own_reading_dies_that_is_never_mild(
 
     monkeypatch.setattr(tnef, "inspect", stand_in)
     wall = 1.5 if code == "tnef-wall-limit" else 60.0
-        result = unpack(GOOD, cpu_seconds=1, wall_seconds=wall)
+    result = unpack(GOOD, cpu_seconds=1, wall_seconds=wall)
     assert result.codes == {code}
     assert not result.clean()
     assert not result.files

@@ -113,6 +113,7 @@ ODD_QP = {
     b"a=": b"a",
     b"a= ": b"a",
     b"a =\nb": b"a b",
+    b"a=\rb\nc": b"ab\nc",
     b"a=ZZ": b"a=ZZ",
     b"a=4": b"a=4",
     b"a_b": b"a_b",
