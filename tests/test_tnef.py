@@ -14,7 +14,6 @@ import random
 import signal
 import struct
 import sys
-import time
 import traceback
 import types
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import tnefbuild as build
+from harness import wait_for
 
 from qscan import fdio, tnef, tnefchild
 
@@ -1459,25 +1459,21 @@ def test_when_we_are_killed_the_child_dies_too(
         posix._exit(0)
     try:
         # Asleep in the library: its first file is there, and it is the only child.
-        until = time.monotonic() + 20
-        while not (tmp_path / "p-o2").exists() or not _children(parent):
-            assert time.monotonic() < until
-            time.sleep(0.01)
+        wait_for(lambda: (tmp_path / "p-o2").exists() and _children(parent), "a child")
         [child] = _children(parent)
     finally:
         os.kill(parent, signal.SIGKILL)
         os.waitpid(parent, 0)
-    while True:
+
+    def dead() -> bool:
         try:
-            state = (
-                Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0]
-            )
+            text = Path(f"/proc/{child}/stat").read_text()
         except (FileNotFoundError, ProcessLookupError):
-            break
-        if state == "Z":
-            break  # dead, and nobody who is its parent now asks
-        assert time.monotonic() < until
-        time.sleep(0.01)
+            return True
+        # A zombie is dead, and nobody who is its parent now asks.
+        return text.rpartition(")")[2].split()[0] == "Z"
+
+    wait_for(dead, "the end of the child")
 
 
 def test_a_caller_that_ignores_sigchld_gets_the_same_result(
