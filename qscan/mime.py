@@ -38,10 +38,11 @@ class Reading:
     ``prefix`` a line that begins with a boundary is a delimiter whatever follows
     (RFC 2046 section 5.1.1, note to implementors); ``exact`` blanks at the end of a
     boundary count; ``junk`` a line that is no field ends the header; ``guess`` a
-    multipart is split at lines that look like delimiters, whatever it states.
+    multipart is split at lines that look like delimiters, whatever it states;
+    ``inner`` only the innermost boundary counts, and as with ``prefix``.
     """
 
-    __slots__ = ("exact", "guess", "junk", "name", "pick", "prefix")
+    __slots__ = ("exact", "guess", "inner", "junk", "name", "pick", "prefix")
 
     def __init__(
         self,
@@ -51,7 +52,9 @@ class Reading:
         exact: bool = False,
         junk: bool = False,
         guess: bool = False,
+        inner: bool = False,
     ) -> None:
+        self.inner = inner
         self.name = name
         self.pick = pick
         self.prefix = prefix
@@ -66,6 +69,7 @@ PREFIX = Reading("prefix", prefix=True)
 EXACT = Reading("exact", exact=True)
 JUNK = Reading("junk", junk=True)
 GUESS = Reading("guess", guess=True)
+INNER = Reading("inner", inner=True)
 
 # Which defect of the normal reading calls for which other reading.
 FURTHER = {
@@ -77,6 +81,7 @@ FURTHER = {
     "header-junk": JUNK,
     "no-header": JUNK,
     "boundary-not-found": GUESS,
+    "missing-close": INNER,
 }
 
 
@@ -539,6 +544,8 @@ class Walker:
         """(frame index, closing?) when a line starting with ``--`` is a delimiter."""
         blanks = b"\r\n" if self.reading.exact else BLANKS
         text = line.rstrip(blanks)[2:]
+        if self.reading.inner:
+            return self._match_innermost(text)
         hit = self.index.get(text)
         if hit is not None:
             return hit, False
@@ -553,6 +560,15 @@ class Walker:
                     return hit, text[length : length + 2] == b"--"
                 self._note("boundary-with-junk", self.frames[hit].path)
                 break
+        return None
+
+    def _match_innermost(self, text: bytes) -> tuple[int, bool] | None:
+        for index in range(len(self.frames) - 1, -1, -1):
+            boundary = self.frames[index].boundary
+            if boundary:
+                if not text.startswith(boundary):
+                    return None
+                return index, text[len(boundary) :].startswith(b"--")
         return None
 
     def _note(self, code: str, path: str) -> None:

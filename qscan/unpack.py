@@ -61,6 +61,7 @@ class Unpacker:
         """The union of all readings is scanned."""
         store = self.store
         before = len(store.defects)
+        parts = store.parts
         self._read(source, mime.NORMAL, cover_plain)
         further: list[mime.Reading] = []
         for defect in store.defects[before:]:
@@ -68,8 +69,11 @@ class Unpacker:
             if reading is not None and reading not in further:
                 further.append(reading)
         noted = store.defects
+        most = store.parts
         for reading in further:
             store.further()
+            # Each reading may have as many parts as the message.
+            store.parts = parts
             # The same defects once more would say nothing new; limits do.
             store.defects = Defects()
             try:
@@ -77,6 +81,8 @@ class Unpacker:
             finally:
                 noted += [d for d in store.defects if d.code.startswith("limit-")]
                 store.defects = noted
+            most = max(most, store.parts)
+        store.parts = most
 
     def _read(self, source: Source, reading: mime.Reading, cover_plain: bool) -> None:
         fd = source.fd

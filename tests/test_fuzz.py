@@ -417,6 +417,8 @@ ENDLESS_PARTS: dict[str, Make] = {
 }
 
 SIZES = {**dict.fromkeys(ENDLESS, 500), **dict.fromkeys(ENDLESS_PARTS, 30)}
+# Read three times over: with few parts the first window of each header is most of it.
+SIZES["multiparts without a boundary"] = 120
 ALL = {**ENDLESS, **ENDLESS_PARTS}
 
 HIGH = {

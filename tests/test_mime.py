@@ -313,10 +313,12 @@ def test_parts_are_limited_and_the_rest_is_shown_whole(tmp_path: Path) -> None:
     assert b"part 49\n" in found.contents["1.10"]
 
 
-def test_the_parts_of_all_readings_count(tmp_path: Path) -> None:
-    message = many_parts(9).replace(b"boundary=x", b"boundary=x; boundary=x")
-    assert unpack(message, tmp_path, limit__parts=10).report.verdict == "clean"
-    message = message.replace(b"boundary=x;", b"boundary=y;")
+def test_every_reading_may_have_as_many_parts_as_the_message(tmp_path: Path) -> None:
+    """Careless software is not refused because its mail is read twice."""
+    two = b"boundary=y; boundary=x"
+    message = many_parts(9).replace(b"boundary=x", two)
+    assert "limit-parts" not in unpack(message, tmp_path, limit__parts=10).codes
+    message = many_parts(11).replace(b"boundary=x", two)
     assert "limit-parts" in unpack(message, tmp_path, limit__parts=10).codes
 
 
