@@ -77,6 +77,15 @@ def _nothing_leaks() -> Iterator[None]:
     assert not left, f"descriptors left open: {left}"
 
 
+@pytest.fixture
+def interpreter_for_all() -> None:
+    """Skips where only root can reach the interpreter (a version manager below /root):
+    no other user could run the launcher there. Debian's interpreter is for all."""
+    for folder in Path(sys.executable).resolve().parents:
+        if not folder.stat().st_mode & 0o001:
+            pytest.skip(f"other users cannot reach the interpreter: {folder}")
+
+
 @pytest.fixture(scope="session")
 def _clamd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealClamd]:
     root = short_directory()

@@ -522,6 +522,7 @@ def test_too_few_descriptors_are_a_temporary_failure(
     assert result.temporary or result.exit_code == 82, result
 
 
+@pytest.mark.usefixtures("interpreter_for_all")
 def test_no_processes_are_no_reason_to_pass(installation: Installation) -> None:
     if os.geteuid() == 0:
         installation.chown(64011, 64011)
@@ -542,6 +543,7 @@ def test_no_processes_are_no_reason_to_pass(installation: Installation) -> None:
 
 
 @needs_root
+@pytest.mark.usefixtures("interpreter_for_all")
 def test_an_unreadable_spool_is_a_temporary_failure(
     installation: Installation,
 ) -> None:
