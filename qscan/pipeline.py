@@ -22,6 +22,7 @@ from qscan.model import (
     Limits,
     ScanReply,
 )
+from qscan.scanners.clamd import Session
 from qscan.settings import Settings, Value
 
 RAW = "message"  # key and path of the raw message
@@ -101,47 +102,20 @@ def examine(
     values = settings.values
     report = Report()
     began = time.monotonic()
-    session = None
-    raw = values["scan.raw"] == "always"
     whole = Item(RAW, "message", [], "message/rfc822", "")
     whole.size = size
     report.items.append(whole)
-    offer = _ignore
+    session: Session | None = None
     if clamd:
-        from qscan.scanners import clamd as scanner
-
-        session = scanner.Session(
+        session = Session(
             str(values["clamd.address"]),
             number(values["clamd.connect_seconds"]),
             number(values["clamd.answer_seconds"]),
             number(values["clamd.retry_seconds"]),
             deadline,
         )
-        if raw:
-            if size > ALONE:
-                session.alone()
-            session.submit(RAW, work.fd)
-        if values["scan.parts"]:
-            chosen = session
-
-            def offer(item: Item) -> None:
-                scanner.offer(chosen, item)
-
-    _load_rest()
-    from qscan import unpack
-    from qscan.store import Store
-
-    store = Store(work.directory, limits_of(values), offer)
     try:
-        covered = raw or not clamd
-        end = spool.RESERVE + size
-        unpack.Unpacker(store).run(work.fd, spool.RESERVE, end, covered)
-        report.items += store.items
-        report.defects = store.defects
-        if values["scan.types"] == "libmagic":
-            from qscan import realtype
-
-            realtype.improve(report.items)
+        _unpack(report, settings, work, size, session)
         report.ms["unpack"] = _since(began)
         began = time.monotonic()
         if session is not None:
@@ -167,6 +141,39 @@ def examine(
     return report
 
 
+def _unpack(
+    report: Report,
+    settings: Settings,
+    work: spool.Work,
+    size: int,
+    session: Session | None,
+) -> None:
+    """Items and defects of the message; what is to be scanned goes to the session."""
+    values = settings.values
+    raw = values["scan.raw"] == "always"
+    offer = _ignore
+    if session is not None:
+        if raw:
+            if size > ALONE:
+                session.alone()
+            session.submit(RAW, work.fd)
+        if values["scan.parts"]:
+            offer = session.offer
+    _load_rest()
+    from qscan import unpack
+    from qscan.store import Store
+
+    store = Store(work.directory, limits_of(values), offer)
+    end = spool.RESERVE + size
+    unpack.Unpacker(store).run(work.fd, spool.RESERVE, end, raw or session is None)
+    report.items += store.items
+    report.defects = store.defects
+    if values["scan.types"] == "libmagic":
+        from qscan import realtype
+
+        realtype.improve(report.items)
+
+
 def _load_rest() -> None:
     """The second half of the hot bundle, where we were started with one."""
     if qscan.rest is not None:
@@ -187,10 +194,14 @@ def _collect(report: Report, replies: dict[str, ScanReply], settings: Settings) 
     """Answers to findings; a missing answer is a failure."""
     automaton: object = None
     failed: list[str] = []
+    asked = {RAW: settings.values["scan.raw"] == "always"}
+    parts = bool(settings.values["scan.parts"])
     for item in report.items:
         reply = replies.get(item.path)
         if reply is None:
-            continue
+            if item.scan or not asked.get(item.path, parts):
+                continue
+            reply = ScanReply(FAILED, [], f"never asked about {item.path}")
         if reply.status == SCANNED:
             if not reply.names:
                 item.scan = "clean"

@@ -140,6 +140,15 @@ class Session:
         """What is submitted next is asked alone, the rest after its answer."""
         self.ahead = 1
 
+    def offer(self, item: Item) -> None:
+        """Submit an unpacked item under its path; empty files need no scan."""
+        if item.file is None:
+            return
+        if not item.size:
+            item.scan = "clean"
+            return
+        self.submit(item.path, item.file)
+
     def submit(self, key: str, source: str | int) -> None:
         """Offer one file (path on disk or open descriptor)."""
         self.pending.append((key, source))
@@ -324,13 +333,3 @@ class Session:
             self.replies[key] = ScanReply(FAILED, [], self.last_trouble)
         self.pending.clear()
         self.waiting.clear()
-
-
-def offer(session: Session, item: Item) -> None:
-    """Submit an unpacked item under its path; empty files need no scan."""
-    if item.file is None:
-        return
-    if not item.size:
-        item.scan = "clean"
-        return
-    session.submit(item.path, item.file)
