@@ -23,7 +23,12 @@ CLASS_TEXT = {
 }
 
 # Every defect the parsers annotate: (refused by default, what a sender should mend).
+# Codes name-..., type-..., archive-... and document-... are facts about content.
 DEFECTS: dict[str, tuple[bool, str]] = {
+    "archive-broken": (False, "an archive in it is damaged"),
+    "archive-encrypted": (False, "an archive in it is encrypted"),
+    "document-encrypted": (False, "a document in it is encrypted"),
+    "document-macros": (False, "a document in it has macros"),
     "bad-content-type": (False, "its Content-Type names no type"),
     "bad-transfer-encoding": (False, "its Content-Transfer-Encoding is no plain word"),
     "bare-cr-in-header": (False, "a header line contains a bare CR"),
@@ -71,6 +76,14 @@ DEFECTS: dict[str, tuple[bool, str]] = {
     "unterminated-quote": (False, "a quoted string is not closed"),
 }
 
+# Defects that are findings of another class than malformed, whatever is refused there.
+CLASS_OF: dict[str, str] = {
+    "archive-encrypted": "encrypted",
+    "archive-broken": "broken",
+    "document-encrypted": "encrypted",
+    "document-macros": "macro",
+}
+
 TNEF_ADVICE = "its winmail.dat is damaged, send the attachments without it"
 
 REFUSED_DEFECTS = tuple(
@@ -104,6 +117,8 @@ def judge(defects: list[Defect], refused: list[str]) -> list[Finding]:
             continue
         if code.startswith("limit-"):
             cls = "limits"
+        elif code in CLASS_OF:
+            cls = CLASS_OF[code]
         elif code in refused or (
             code.startswith("tnef-") and "tnef-malformed" in refused and may_hide(code)
         ):

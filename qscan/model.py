@@ -12,16 +12,22 @@ PARAMETERS = 1000  # of one field; more is a finding, no mail client writes them
 class Defect:
     """A fact about the form of a message: something that is not as it must be.
 
-    ``code`` is a word of the table in ``decide.DEFECTS`` (or a ``tnef-`` code),
-    ``where`` a part path or an offset, ``detail`` printable text.
+    ``code`` is a word of the table in ``defects.DEFECTS`` (or a ``tnef-`` code),
+    ``where`` a part path or an offset, ``detail`` printable text. ``at`` is the offset
+    of the bytes that cause it, -1 when nobody knows, in what ``source`` names: "" the
+    message, else the path of the item that was walked as a message of its own.
     """
 
-    __slots__ = ("code", "detail", "where")
+    __slots__ = ("at", "code", "detail", "source", "where")
 
-    def __init__(self, code: str, where: str = "", detail: str = "") -> None:
+    def __init__(
+        self, code: str, where: str = "", detail: str = "", at: int = -1
+    ) -> None:
         self.code = code
         self.where = where
         self.detail = detail
+        self.at = at
+        self.source = ""
 
     def __repr__(self) -> str:
         return f"Defect({self.code!r}, {self.where!r}, {self.detail!r})"
@@ -83,7 +89,7 @@ class Item:
     """One thing that is offered to the scanners.
 
     ``path`` where it is in the tree ("1.2/tnef/1"), ``origin`` one of message, mime,
-    tnef, uu, ``names`` every file name it carries, ``file`` its path on disk or None
+    tnef, uu, archive, ``names`` every file name it carries, ``file`` its path on disk or None
     when the raw message already shows these very bytes, ``scan`` the scanner's word
     ("clean", a signature name, "failed", "covered", "" = not scanned).
     """

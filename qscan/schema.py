@@ -16,7 +16,7 @@ import textwrap
 from dataclasses import dataclass
 
 from qscan.decide import ACTIONS
-from qscan.defects import DEFECTS, REFUSED_DEFECTS
+from qscan.defects import CLASS_OF, DEFECTS, REFUSED_DEFECTS
 from qscan.settings import DIALECTS, FROM_ENVIRONMENT
 from qscan.tnef import CODES as TNEF_DEFECTS
 
@@ -31,7 +31,11 @@ FACILITIES = (
 # What malformed.refuse may name. Limits have a class of their own; a damaged TNEF has
 # many codes that are refused together as tnef-malformed, the harmless ones apart.
 REFUSABLE = (
-    *(code for code in DEFECTS if not code.startswith("limit-")),
+    *(
+        code
+        for code in DEFECTS
+        if not code.startswith("limit-") and code not in CLASS_OF
+    ),
     *(code for code, (hides, _) in TNEF_DEFECTS.items() if not hides),
 )
 
@@ -290,7 +294,7 @@ TABLE: tuple[Setting, ...] = (
     _action(
         "encrypted",
         "tag",
-        "A message with an encrypted archive or document. clamd reports them only with "
+        "A message with an encrypted archive or document. clamd reports them too with "
         "AlertEncrypted in clamd.conf.",
     ),
     _action(
@@ -302,7 +306,7 @@ TABLE: tuple[Setting, ...] = (
     _action(
         "macro",
         "tag",
-        "A message with an office document that holds macros. clamd reports them only "
+        "A message with an office document that holds macros. clamd reports them too "
         "with AlertOLE2Macros in clamd.conf.",
     ),
     _action(

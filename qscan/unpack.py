@@ -63,6 +63,10 @@ class Unpacker:
         before = len(store.defects)
         parts = store.parts
         self._read(source, mime.NORMAL, cover_plain)
+        if source.file is not None:
+            for defect in store.defects[before:]:
+                if defect.at >= 0:
+                    defect.source = source.path
         further: list[mime.Reading] = []
         for defect in store.defects[before:]:
             reading = mime.FURTHER.get(defect.code)
