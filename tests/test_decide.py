@@ -250,12 +250,21 @@ def test_every_limit_is_refused_whatever_the_list_says() -> None:
 
 def test_only_listed_defects_are_judged() -> None:
     for code in defects.DEFECTS:
-        if code.startswith(("limit-", "tnef-")):
+        if code.startswith(("limit-", "tnef-")) or code in defects.CLASS_OF:
             continue
         assert defects.judge([Defect(code, "1.2")], []) == []
         (found,) = defects.judge([Defect(code, "1.2", "detail")], [code])
         assert (found.cls, found.rule, found.item) == ("malformed", code, "1.2")
         assert "detail" in found.text
+
+
+def test_facts_about_content_have_a_class_of_their_own() -> None:
+    for code, cls in defects.CLASS_OF.items():
+        assert cls in decide.CLASSES
+        assert code in defects.DEFECTS
+        for refused in ([], [code]):
+            (found,) = defects.judge([Defect(code, "1.2")], refused)
+            assert (found.cls, found.rule) == (cls, code)
 
 
 def test_one_finding_for_a_code_however_often_it_stands() -> None:
