@@ -13,19 +13,25 @@ LWSP = b" \t"
 
 
 def split_block(
-    block: bytes, where: str, defects: list[Defect], stop_at_junk: bool = False
+    block: bytes,
+    where: str,
+    defects: list[Defect],
+    stop_at_junk: bool = False,
+    base: int = 0,
 ) -> tuple[list[Header], int]:
     """(fields of a header block without its empty line, end of what was read).
 
     A line that is no field is annotated and skipped, or with ``stop_at_junk`` ends the
-    header as some clients have it; continuation lines belong to the field before them.
+    header as some clients have it, as does a line of blanks; continuation lines belong
+    to the field before them. ``base`` is the offset of the block in its file.
     """
     position = 0
+    known = 0
     fields: list[Header] = []
     name = b""
     value: list[bytes] = []
     if b"\0" in block:
-        defects.append(Defect("nul-in-header", where))
+        defects.append(Defect("nul-in-header", where, at=base + block.index(b"\0")))
     first = True
     for line in block.split(b"\n"):
         begin = position
@@ -33,12 +39,16 @@ def split_block(
         if line.endswith(b"\r"):
             line = line[:-1]
         if b"\r" in line:
-            defects.append(Defect("bare-cr-in-header", where))
+            defects.append(Defect("bare-cr-in-header", where, at=base + begin))
         if line[:1] in (b" ", b"\t"):
+            if not line.strip(BLANKS):
+                defects.append(Defect("blank-line-in-header", where, at=base + begin))
+                if stop_at_junk:
+                    break
             if value:
                 value.append(line)
             elif line.strip():
-                defects.append(Defect("continuation-first", where))
+                defects.append(Defect("continuation-first", where, at=base + begin))
                 field = line.strip()
                 colon = field.find(b":")
                 if colon > 0 and is_token(field[:colon]):
@@ -56,7 +66,7 @@ def split_block(
                 if stop_at_junk:
                     position = begin
                     break
-                defects.append(Defect("header-junk", where, _shown(line)))
+                defects.append(Defect("header-junk", where, _shown(line), base + begin))
                 if value:
                     fields.append(Header(name, b"\n".join(value)))
                     value = []
@@ -71,11 +81,53 @@ def split_block(
         raw = line[:colon]
         name = raw.rstrip(LWSP).lower()
         if len(name) != len(raw):
-            defects.append(Defect("space-before-colon", where, _shown(name)))
+            defects.append(
+                Defect("space-before-colon", where, _shown(name), base + begin)
+            )
+        elif name in _PLAIN:
+            known += 1
         value = [line[colon + 1 :]]
     if value:
         fields.append(Header(name, b"\n".join(value)))
+    if block.lower().count(b"content-t") > known:
+        _hidden(block, where, defects, base)
     return fields, min(position, len(block))
+
+
+def _hidden(block: bytes, where: str, defects: list[Defect], base: int) -> None:
+    """Annotate MIME fields that some clients see and others do not: indented, or with
+    other characters around their names. Signatures name fields too, without a value.
+    """
+    position = 0
+    for line in block.split(b"\n"):
+        exact = line.partition(b":")[0].rstrip(LWSP).lower() in _PLAIN
+        if not exact and is_mime_field(line):
+            defects.append(
+                Defect("hidden-field", where, _shown(line.strip()), base + position)
+            )
+        position += len(line) + 1
+
+
+_PLAIN = (b"content-type", b"content-transfer-encoding")
+_LETTERS = b"abcdefghijklmnopqrstuvwxyz0123456789"
+_CODINGS = (b"base64", b"quoted", b"uu", b"x-", b"7bit", b"8bit", b"binary")
+
+
+def is_mime_field(line: bytes) -> bool:
+    """True when a line reads like a Content-Type or Content-Transfer-Encoding field,
+    whatever stands around the name."""
+    name, colon, value = line.lower().partition(b":")
+    start = name.find(b"content-t")
+    if not colon or start < 0:
+        return False
+    value = value.strip(BLANKS + b"\0\"'")
+    before = name[:start]
+    if before.translate(None, _LETTERS) != before or before[-1:] == b"-":
+        return False
+    rest = name[start:].split(b"(", 1)[0].strip(BLANKS + b"\0\"'")
+    if rest == b"content-type":
+        return b"/" in value.split(b";", 1)[0] or value.startswith(b"multipart")
+    return rest == b"content-transfer-encoding" and value.startswith(_CODINGS)
 
 
 def _is_name(raw: bytes) -> bool:
@@ -124,14 +176,18 @@ class Value:
         return [value for key, value in self.parameters if key == name]
 
 
-def parse_value(raw: bytes) -> Value:
+def parse_value(raw: bytes, literal: bool = False) -> Value:
     """Read ``type/subtype; name=value; ...`` with quotes and comments.
 
     One pass over the bytes. Comments are dropped (RFC 5322 section 3.2.2) and noted,
-    an unterminated quote or comment ends with the value and is noted.
+    an unterminated quote or comment ends with the value and is noted. ``literal``:
+    comments are text, every semicolon counts, quotes and backslashes do not.
     """
     result = Value()
-    if b"(" not in raw and b'"' not in raw and b"\\" not in raw:
+    if literal:
+        raw = raw.translate(None, b"\"'\\")
+        segments = raw.split(b";", PARAMETERS + 1)
+    elif b"(" not in raw and b'"' not in raw and b"\\" not in raw:
         segments = raw.split(b";", PARAMETERS + 1)
     else:
         from qscan import quoting

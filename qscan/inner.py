@@ -1,82 +1,181 @@
 # SPDX-License-Identifier: MIT
-"""Content that hides inside content: uuencode in text, TNEF, unknown encodings.
+"""Content that hides inside content: TNEF, mail, AppleSingle, other decodings.
 
 Does: find and unpack it into the store. Never does: walk MIME. Imported when there is
-a sign of such content; plain mail has none.
+something to look into; plain mail has nothing.
 """
 
 import posix
+import time
 
-from qscan import mime, sniff, transfer
+from qscan import sniff, transfer
 from qscan.fdio import O_READ, pread_all
 from qscan.model import Defects, Item
 from qscan.store import Store
 
+GUESSED = "~any"  # in the paths of what the reading that trusts nothing yields
 TNEF_TYPES = ("application/ms-tnef", "application/vnd.ms-tnef", "application/x-tnef")
 TNEF_NAMES = ("winmail.dat", ".tnef")
-UU_BLOCKS = 100  # of one text
-BEGIN_LINE = 1024  # bytes of a begin line that are looked at
+MAIL_NAMES = (".eml", ".mht", ".mhtml", ".nws")
+# In a transfer encoding that nobody registered: what its sender meant is plain.
+CARELESS = (
+    *(b"bit", b"utf", b"ascii", b"iso-", b"none", b"text", b"plain", b"unknown"),
+    *(b"64", b"quoted", b"uu", b"yenc", b"8859", b"windows", b"qp"),
+)
+MAIL_FIELDS = (
+    *(b"received:", b"return-path:", b"from:", b"date:", b"message-id:", b"subject:"),
+    *(b"mime-version:", b"content-type:", b"to:", b"delivered-to:", b"content-tra"),
+)
 
 
-def guesses(store: Store, fd: int, start: int, end: int, item: Item) -> None:
-    """An encoding nobody knows: decode in all known ways, as clients do."""
+def look(store: Store, item: Item) -> bool:
+    """Unpack what an item holds; True when it is a mail that is to be walked."""
+    # What TNEF holds was looked through for TNEF by its own reader.
+    if item.origin != "tnef" and is_tnef(store, item):
+        tnef(store, item)
+        return False
+    if item.head.startswith((b"\0\x05\x16\0", b"\0\x05\x16\x07")):
+        apple(store, item)
+    if store.limits.archive is not None:
+        archive(store, item)
+    return is_mail(item)
+
+
+def is_mail(item: Item) -> bool:
+    """An attachment that mail clients open as a message."""
+    kind = item.declared_type
+    if kind == "message/rfc822" and item.origin == "archive":
+        return True  # out of a mailbox
+    if item.origin == "guess":
+        return False  # the reading that trusts nothing would see itself
+    if kind.startswith("message/") and item.origin == "mime":
+        return False  # walked where it stands
+    if kind.startswith("text/") and item.origin == "mime":
+        return False
+    named = any(name.lower().endswith(MAIL_NAMES) for name in item.names)
+    if not named and item.origin == "mime" and item.detected_type != "message/rfc822":
+        return False
+    first = item.head.lstrip(b"\r\n").lower()
+    return named or first.startswith(MAIL_FIELDS)
+
+
+def again(
+    store: Store, fd: int, start: int, end: int, item: Item, coder: object
+) -> None:
+    """Decode bytes [start, end) of ``fd`` in the other ways that clients know, since
+    the transfer encoding of ``item`` is unknown (no ``coder``) or damaged."""
+    from qscan import oldcodes, variants
+
+    encoding = item.encoding.encode("ascii", "replace")
+    ways: list[tuple[str, int, object]] = []
+    if coder is None:
+        careless = any(word in encoding for word in CARELESS)
+        code = "misspelt" if careless else "unknown"
+        store.note(f"{code}-transfer-encoding", item.path, item.encoding)
+        for name in (b"base64", b"quoted-printable", b"x-uuencode"):
+            ways.append((f"as-{name.decode()}", start, transfer.decoder(name)))
+        ways.append(("as-yenc", start, oldcodes.YEnc()))
+        ways.append(("as-binhex", start, oldcodes.BinHex()))
+        ways.append(("as-gzip64", start, oldcodes.Gzip64()))
+    else:
+        odd: list[str] = coder.odd  # type: ignore[attr-defined]
+        for name, make in variants.others(encoding, odd):
+            ways.append((name, start, make()))
+        if encoding == b"base64" and odd:
+            head = pread_all(fd, min(4096, end - start), start)
+            for offset in variants.starts(head):
+                ways.append((f"from-{offset}", start + offset, transfer.Base64()))
+                ways.append((f"part-{offset}", start + offset, variants.Paragraph()))
+            ways.append(("part", start, variants.Paragraph()))
+    store.further()
     noted = store.defects
-    for name in ("base64", "quoted-printable", "x-uuencode"):
+    for name, begin, other in ways:
+        if store.late(item.path):
+            break
         guess = Item(
-            f"{item.path}/as-{name}", item.origin, item.names, item.declared_type, name
+            f"{item.path}/{name}", "guess", item.names, item.declared_type, name
         )
-        # What is odd about a wrong guess says nothing about the message.
+        # What is odd about another reading says nothing about the message.
         store.defects = Defects()
         try:
-            store.decode(fd, start, end, guess, transfer.decoder(name.encode()))
+            store.decode(fd, begin, end, guess, other)
         finally:
             noted += [d for d in store.defects if d.code.startswith("limit-")]
             store.defects = noted
-        store.add(guess)
+        if guess.size:
+            store.add(guess)
 
 
-def uuencoded(store: Store, fd: int, start: int, end: int, item: Item) -> None:
-    """Unpack every ``begin MODE NAME`` block in bytes [start, end) of a text.
+def apple(store: Store, item: Item) -> None:
+    """The forks of an AppleSingle or AppleDouble file (RFC 1740) as items."""
+    from qscan import oldcodes
 
-    Every byte is decoded at most once, however many blocks begin.
+    if item.file is None:
+        return
+    fd = posix.open(item.file, O_READ)
+    try:
+        for number, offset, length in oldcodes.forks(item.head):
+            if number in (1, 2) and offset < item.size and not store.late(item.path):
+                fork = Item(f"{item.path}/fork/{number}", "archive", item.names)
+                end = min(item.size, offset + length)
+                store.decode(fd, offset, end, fork, None)
+                store.add(fork)
+    finally:
+        posix.close(fd)
+
+
+def archive(store: Store, item: Item) -> None:
+    """Open an archive or document in a child process with limits of its own.
+
+    Members of archives are not opened again: the child did that.
     """
+    from qscan.archives import formats
 
-    def read(position: int, length: int) -> bytes:
-        return pread_all(fd, length, position)
+    limits = store.limits.archive
+    opened = item.origin == "archive" and item.path.split("/")[-2] != "fork"
+    if opened or item.file is None or not item.size or limits is None:
+        return
+    if store.late(item.path):
+        return
+    cpu_seconds, memory_bytes, wall_seconds, depth, members, most, ratio, tries = limits
+    fd = posix.open(item.file, O_READ)
+    try:
 
-    window = mime.Window(read, end)
-    position = start
-    number = 0
-    while position < end and not store.late(item.path):
-        found = window.find(b"begin ", position, end)
-        if found < 0:
+        def read(offset: int, length: int) -> bytes:
+            return pread_all(fd, length, offset)
+
+        if not formats.inside(read, item.size):
             return
-        position = found + 6
-        if found > start and window.at(found - 1, 1) not in (b"\n", b"\r"):
-            continue
-        line = window.at(found, BEGIN_LINE)
-        line = line[: line.find(b"\n") + 1] or line
-        fields = line.split(None, 2)
-        if len(fields) < 2 or not 3 <= len(fields[1]) <= 6 or not fields[1].isdigit():
-            continue
-        number += 1
-        store.parts += 1
-        if number > UU_BLOCKS or store.parts > store.limits.parts:
-            store.note("limit-parts", item.path)
+        if item.path.count("/") // 2 >= depth:
+            store.note("limit-archive-depth", item.path)
             return
-        names: list[str] = []
-        if len(fields) == 3:
-            from qscan import parameters
+        words: list[str] = []
+        if tries:
+            from qscan.archives import passwords
 
-            parameters.add_name(names, fields[2].strip())
-        block = Item(f"{item.path}/uu/{number}", "uu", names, "", "uuencode")
-        coder = transfer.UU(started=True)
-        first = found + len(line)
-        store.decode(fd, first, end, block, coder)
-        store.add(block)
-        if is_tnef(store, block):
-            tnef(store, block)
-        position = first + coder.used if coder.done else end
+            words = passwords.of_items(store.items)
+        from qscan.archives import unpack
+
+        left = min(most, store.limits.expanded_bytes - store.expanded)
+        wall = min(wall_seconds, store.deadline - time.monotonic())
+        found, defects = unpack.unpack(
+            fd,
+            item,
+            store.directory,
+            store.name(),
+            (depth, max(1, members - store.members), max(1, left), ratio),
+            (cpu_seconds, memory_bytes, max(1.0, wall)),
+            words,
+        )
+    finally:
+        posix.close(fd)
+    for defect in defects:
+        store.note(defect.code, defect.where, defect.detail)
+    store.members += len(found)
+    for member in found:
+        if member.file is not None:
+            store.expanded += member.size
+        store.add(member)
 
 
 def is_tnef(store: Store, item: Item) -> bool:

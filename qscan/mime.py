@@ -39,10 +39,24 @@ class Reading:
     (RFC 2046 section 5.1.1, note to implementors); ``exact`` blanks at the end of a
     boundary count; ``junk`` a line that is no field ends the header; ``guess`` a
     multipart is split at lines that look like delimiters, whatever it states;
-    ``inner`` only the innermost boundary counts, and as with ``prefix``.
+    ``inner`` only the innermost boundary counts, and as with ``prefix``; ``cr`` a bare
+    CR ends a line too; ``literal`` fields are read without comments and quotes, and
+    every boundary that is stated counts; ``nothing`` neither headers nor boundaries
+    are trusted (``deep``).
     """
 
-    __slots__ = ("exact", "guess", "inner", "junk", "name", "pick", "prefix")
+    __slots__ = (
+        "cr",
+        "exact",
+        "guess",
+        "inner",
+        "junk",
+        "literal",
+        "name",
+        "nothing",
+        "pick",
+        "prefix",
+    )
 
     def __init__(
         self,
@@ -53,8 +67,14 @@ class Reading:
         junk: bool = False,
         guess: bool = False,
         inner: bool = False,
+        cr: bool = False,
+        literal: bool = False,
+        nothing: bool = False,
     ) -> None:
         self.inner = inner
+        self.cr = cr
+        self.literal = literal
+        self.nothing = nothing
         self.name = name
         self.pick = pick
         self.prefix = prefix
@@ -70,18 +90,42 @@ EXACT = Reading("exact", exact=True)
 JUNK = Reading("junk", junk=True)
 GUESS = Reading("guess", guess=True)
 INNER = Reading("inner", inner=True)
+CR = Reading("cr", cr=True, junk=True)
+LITERAL = Reading("literal", literal=True)
+NOTHING = Reading("any", nothing=True)
 
-# Which defect of the normal reading calls for which other reading.
-FURTHER = {
-    "duplicate-content-type": LAST,
-    "duplicate-content-transfer-encoding": LAST,
-    "conflicting-boundary": LAST,
-    "boundary-with-junk": PREFIX,
-    "boundary-trailing-blank": EXACT,
-    "header-junk": JUNK,
-    "no-header": JUNK,
-    "boundary-not-found": GUESS,
-    "missing-close": INNER,
+# Which defect of the normal reading calls for which other readings.
+FURTHER: dict[str, tuple[Reading, ...]] = {
+    "bad-content-type": (LITERAL, NOTHING),
+    "bad-transfer-encoding": (NOTHING,),
+    "bare-cr-in-header": (CR, NOTHING),
+    "bare-cr-before-delimiter": (CR, NOTHING),
+    "blank-line-in-header": (JUNK, NOTHING),
+    "boundary-in-header": (INNER, NOTHING),
+    "boundary-missing": (LITERAL, NOTHING),
+    "boundary-not-found": (LITERAL, GUESS, NOTHING),
+    "boundary-trailing-blank": (EXACT, NOTHING),
+    "boundary-with-junk": (PREFIX, NOTHING),
+    "boundary-without-multipart": (LITERAL, NOTHING),
+    "comment-in-mime-field": (LITERAL, NOTHING),
+    "conflicting-boundary": (LAST, LITERAL, NOTHING),
+    "continuation-first": (JUNK, NOTHING),
+    "duplicate-content-disposition": (LAST,),
+    "duplicate-content-transfer-encoding": (LAST, NOTHING),
+    "duplicate-content-type": (LAST, NOTHING),
+    "encoded-multipart": (NOTHING,),
+    "header-in-body": (NOTHING,),
+    "header-junk": (JUNK, NOTHING),
+    "hidden-field": (JUNK, NOTHING),
+    "missing-close": (INNER, NOTHING),
+    "no-header": (JUNK, NOTHING),
+    "nul-in-header": (JUNK, NOTHING),
+    "same-boundary-nested": (INNER, NOTHING),
+    "space-before-colon": (JUNK, NOTHING),
+    "stray-backslash": (LITERAL, NOTHING),
+    "stray-quote": (LITERAL, NOTHING),
+    "unterminated-comment": (LITERAL, NOTHING),
+    "unterminated-quote": (LITERAL, NOTHING),
 }
 
 
@@ -113,17 +157,22 @@ class Frame:
     """An open multipart (or the message around it)."""
 
     __slots__ = (
+        "at",
         "boundary",
         "count",
         "default",
         "hidden",
+        "others",
         "path",
         "seen",
         "whole",
     )
 
-    def __init__(self, path: str, boundary: bytes, default: bytes) -> None:
+    def __init__(self, path: str, boundary: bytes, default: bytes, at: int) -> None:
         self.path = path
+        self.at = at
+        # Further texts that delimit it; only a literal reading has any.
+        self.others: list[bytes] = []
         self.boundary = boundary
         self.default = default
         self.count = 0
@@ -138,13 +187,15 @@ class Frame:
 class Window:
     """Random access to a file through one bounded window."""
 
-    __slots__ = ("base", "buffer", "read", "size")
+    __slots__ = ("base", "bare", "buffer", "read", "size")
 
     def __init__(self, read: object, size: int) -> None:
         self.read = read
         self.size = size
         self.base = 0
         self.buffer = b""
+        # Offset of a bare CR before dashes in what was searched, or -1.
+        self.bare = -1
 
     def at(self, position: int, length: int) -> bytes:
         """``length`` bytes at ``position`` (fewer at the end)."""
@@ -168,6 +219,9 @@ class Window:
                 start = 0
                 if not self.buffer:
                     return -1
+                if self.bare < 0:
+                    at = self.buffer.find(b"\r--")
+                    self.bare = at if at < 0 else position + at
             hit = self.buffer.find(needle, start, end - self.base + overlap)
             if hit >= 0:
                 return self.base + hit
@@ -251,6 +305,10 @@ class Walker:
             self._close_region(size)
         yield from self.todo
         self.todo.clear()
+        if self.window.bare >= 0:
+            self.defects.append(
+                Defect("bare-cr-before-delimiter", path, at=self.window.bare)
+            )
 
     # -- one entity ---------------------------------------------------------------
 
@@ -264,11 +322,11 @@ class Walker:
             fields, body = self._header(start, path)
             region = Region(path, "leaf", body)
             region.fields = fields
-            value, media, encoding = self._type(fields, path, default)
+            value, media, encoding = self._type(fields, path, default, start)
             region.media = media
             region.encoding = encoding
             if self.parts > self.limits.parts:
-                self._limit("limit-parts", path)
+                self._limit("limit-parts", path, start)
                 region.end = self.window.size
                 self.todo.append(region)
                 self.frames.clear()
@@ -277,15 +335,15 @@ class Walker:
             level = self.depth + len(self.frames)
             if media.startswith(b"multipart/") or self._is_split(value, media, path):
                 if level >= self.limits.depth:
-                    self._limit("limit-depth", path)
+                    self._limit("limit-depth", path, start)
                 elif self._open(region, value, path):
                     return max(body - 1, 0)
             elif media in MESSAGE_TYPES:
                 if encoding in IDENTITY:
                     if level >= self.limits.depth:
-                        self._limit("limit-depth", path)
+                        self._limit("limit-depth", path, start)
                     else:
-                        frame = Frame(path, b"", b"")
+                        frame = Frame(path, b"", b"", start)
                         frame.whole = region
                         region.kind = "embedded"
                         self._push(frame)
@@ -296,9 +354,9 @@ class Walker:
                 else:
                     region.kind = "message"
             elif media == b"message/partial":
-                self.defects.append(Defect("message-partial", path))
+                self.defects.append(Defect("message-partial", path, at=start))
             elif media == b"message/external-body":
-                self.defects.append(Defect("external-body", path))
+                self.defects.append(Defect("external-body", path, at=start))
             self.region = region
             # The line end before the body may begin a delimiter: step back one byte.
             return max(body - 1, 0)
@@ -320,23 +378,27 @@ class Walker:
             if cut >= 0:
                 # A boundary wins over everything: the part has no body.
                 if cut:
-                    self.defects.append(Defect("boundary-in-header", path))
+                    self.defects.append(
+                        Defect("boundary-in-header", path, at=start + cut)
+                    )
                 end, skip = cut, 0
             if end >= 0:
                 break
             if whole or length >= limit:
                 if not whole:
-                    self._limit("limit-header-bytes", path)
+                    self._limit("limit-header-bytes", path, start)
                 end, skip = len(data), 0
                 break
             length *= 8
         block = data[:end]
-        fields, read = headers.split_block(block, path, self.defects, self.reading.junk)
+        fields, read = headers.split_block(
+            block, path, self.defects, self.reading.junk, start
+        )
         if read < len(block) and self.reading.junk:
             return fields, start + read
         if not fields and block.strip():
             # No header at all: everything is body.
-            self.defects.append(Defect("no-header", path))
+            self.defects.append(Defect("no-header", path, at=start))
             return [], start
         return fields, start + end + skip
 
@@ -351,7 +413,7 @@ class Walker:
             if stop < 0 and not complete:
                 return -1
             line = block[position:] if stop < 0 else block[position:stop]
-            if self._match(line) is not None:
+            if self._match(line, -1) is not None:
                 return position
             position = block.find(b"\n--", position) + 1
             if not position:
@@ -359,7 +421,7 @@ class Walker:
         return -1
 
     def _type(
-        self, fields: list[Header], path: str, default: bytes
+        self, fields: list[Header], path: str, default: bytes, at: int
     ) -> tuple[headers.Value | None, bytes, bytes]:
         """(parsed Content-Type, media type, transfer encoding) of a part."""
         value: headers.Value | None = None
@@ -375,7 +437,7 @@ class Walker:
             if name in seen:
                 if raw != chosen[name] or name != b"mime-version":
                     self.defects.append(
-                        Defect("duplicate-" + name.decode("ascii"), path)
+                        Defect("duplicate-" + name.decode("ascii"), path, at=at)
                     )
                 if self.reading.pick == 0:
                     continue
@@ -383,25 +445,25 @@ class Walker:
             chosen[name] = raw
         raw_type = chosen.get(b"content-type")
         if raw_type is not None:
-            value = headers.parse_value(raw_type)
+            value = headers.parse_value(raw_type, self.reading.literal)
             for code in value.odd:
-                self.defects.append(Defect(code, path, "Content-Type"))
+                self.defects.append(Defect(code, path, "Content-Type", at))
             media = value.main or default
             if b"/" not in media:
                 self.defects.append(
-                    Defect("bad-content-type", path, headers._shown(media))
+                    Defect("bad-content-type", path, headers._shown(media), at)
                 )
                 media = b"multipart/mixed" if media == b"multipart" else b"text/plain"
         if len(seen) > 1 and b"content-disposition" in chosen:
             disposition = headers.parse_value(chosen[b"content-disposition"])
             for code in disposition.odd:
-                self.defects.append(Defect(code, path, "Content-Disposition"))
+                self.defects.append(Defect(code, path, "Content-Disposition", at))
         raw_encoding = chosen.get(b"content-transfer-encoding")
         if raw_encoding is not None:
             encoding = raw_encoding.lower()
             if b"(" in encoding or b";" in encoding:
                 cte = headers.parse_value(encoding)
-                self.defects.append(Defect("bad-transfer-encoding", path))
+                self.defects.append(Defect("bad-transfer-encoding", path, at=at))
                 encoding = cte.main
         return value, media, encoding
 
@@ -426,27 +488,37 @@ class Walker:
                 stated = stated + parameters.joined(value, b"boundary")
             for text in stated:
                 if text[-1:] in (b" ", b"\t"):
-                    self.defects.append(Defect("boundary-trailing-blank", path))
+                    self.defects.append(
+                        Defect("boundary-trailing-blank", path, at=region.start)
+                    )
                     if not self.reading.exact:
                         text = text.rstrip(headers.LWSP)
                 if text not in boundaries:
                     boundaries.append(text)
+            if self.reading.literal:
+                from qscan import quoting
+
+                for text in quoting.boundaries(region.fields):
+                    if text not in boundaries:
+                        boundaries.append(text)
         if len(boundaries) > 1:
-            self.defects.append(Defect("conflicting-boundary", path))
+            self.defects.append(Defect("conflicting-boundary", path, at=region.start))
         boundary = boundaries[self.reading.pick] if boundaries else b""
         if not boundary or self.reading.guess:
             if not boundary:
-                self.defects.append(Defect("boundary-missing", path))
+                self.defects.append(Defect("boundary-missing", path, at=region.start))
             boundary = self._guess(region.start)
             if not boundary:
                 return False
         default = b"text/plain"
         if region.media == b"multipart/digest":
             default = b"message/rfc822"
-        frame = Frame(path, boundary, default)
+        frame = Frame(path, boundary, default, region.start)
+        if self.reading.literal:
+            frame.others = [text for text in boundaries if text and text != boundary]
         if region.encoding not in IDENTITY:
             # RFC 2045 section 6.4 forbids it: read as it stands, and decoded.
-            self.defects.append(Defect("encoded-multipart", path))
+            self.defects.append(Defect("encoded-multipart", path, at=region.start))
             encoded = Region(path, "message", region.start)
             encoded.fields = region.fields
             encoded.media = region.media
@@ -487,8 +559,13 @@ class Walker:
         if frame.boundary:
             if frame.boundary in self.index:
                 frame.hidden = self.index[frame.boundary]
-                self.defects.append(Defect("same-boundary-nested", frame.path))
+                self.defects.append(
+                    Defect("same-boundary-nested", frame.path, at=frame.at)
+                )
             self.index[frame.boundary] = len(self.frames)
+            frame.others = [text for text in frame.others if text not in self.index]
+            for text in frame.others:
+                self.index[text] = len(self.frames)
         self.frames.append(frame)
         self._aim()
 
@@ -520,9 +597,11 @@ class Walker:
                 continue
             self._forget(frame)
             if frame.seen:
-                self.defects.append(Defect("missing-close", frame.path))
+                self.defects.append(Defect("missing-close", frame.path, at=frame.at))
             else:
-                self.defects.append(Defect("boundary-not-found", frame.path))
+                self.defects.append(
+                    Defect("boundary-not-found", frame.path, at=frame.at)
+                )
                 if self.region is not None and self.region.kind == "preamble":
                     # Nothing was split off: the whole body is content.
                     self.region.kind = "leaf"
@@ -535,12 +614,14 @@ class Walker:
             self.todo.append(whole)
 
     def _forget(self, frame: Frame) -> None:
+        for text in frame.others:
+            self.index.pop(text, None)
         if frame.hidden >= 0:
             self.index[frame.boundary] = frame.hidden
         else:
             del self.index[frame.boundary]
 
-    def _match(self, line: bytes) -> tuple[int, bool] | None:
+    def _match(self, line: bytes, at: int) -> tuple[int, bool] | None:
         """(frame index, closing?) when a line starting with ``--`` is a delimiter."""
         blanks = b"\r\n" if self.reading.exact else BLANKS
         text = line.rstrip(blanks)[2:]
@@ -558,7 +639,9 @@ class Walker:
             if hit is not None:
                 if self.reading.prefix:
                     return hit, text[length : length + 2] == b"--"
-                self._note("boundary-with-junk", self.frames[hit].path)
+                self.defects.append(
+                    Defect("boundary-with-junk", self.frames[hit].path, at=at)
+                )
                 break
         return None
 
@@ -571,11 +654,6 @@ class Walker:
                 return index, text[len(boundary) :].startswith(b"--")
         return None
 
-    def _note(self, code: str, path: str) -> None:
-        """Annotate what may occur on every line only once in a row."""
-        if not self.defects or self.defects[-1].code != code:
-            self.defects.append(Defect(code, path))
-
     def _advance(self, position: int) -> int:
         """Go to the next delimiter line; returns where to go on."""
         window = self.window
@@ -587,7 +665,7 @@ class Walker:
             if found < 0:
                 return size
             line = window.line(found + 1, self.line_limit)
-            match = self._match(line)
+            match = self._match(line, found + 1)
             if match is None:
                 position = found + 1
                 continue
@@ -620,8 +698,8 @@ class Walker:
         if region.end > region.start or region.kind in ("leaf", "message"):
             self.todo.append(region)
 
-    def _limit(self, code: str, path: str) -> None:
-        self.defects.append(Defect(code, path))
+    def _limit(self, code: str, path: str, at: int) -> None:
+        self.defects.append(Defect(code, path, at=at))
 
 
 def _blank_line(data: bytes) -> tuple[int, int]:

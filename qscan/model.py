@@ -89,9 +89,11 @@ class Item:
     """One thing that is offered to the scanners.
 
     ``path`` where it is in the tree ("1.2/tnef/1"), ``origin`` one of message, mime,
-    tnef, uu, archive, ``names`` every file name it carries, ``file`` its path on disk or None
-    when the raw message already shows these very bytes, ``scan`` the scanner's word
-    ("clean", a signature name, "failed", "covered", "" = not scanned).
+    tnef, uu, archive, guess (another decoding than the stated one), ``names`` every
+    file name it carries, ``file`` its path on disk or None when the raw message already
+    shows these very bytes, ``scan`` the scanner's word ("clean", a signature name,
+    "failed", "" = not scanned) or why there is none: "covered" by the scan of what
+    holds it, "encrypted", "unread" (it cannot be taken out).
     """
 
     __slots__ = (
@@ -134,9 +136,12 @@ class Item:
 class Limits:
     """Bounds of unpacking. ``depth`` levels, ``parts`` items, ``header_bytes`` of one
     header block, ``expanded_bytes`` of all decoded files together, ``seconds``;
-    ``tnef`` CPU seconds, bytes of memory and wall seconds of a TNEF child."""
+    ``tnef`` CPU seconds, bytes of memory and wall seconds of a TNEF child; ``archive``
+    the same of an archive's child, then levels, members of all archives, their bytes,
+    bytes for one of an archive, and whether passwords are tried; None: not opened."""
 
     __slots__ = (
+        "archive",
         "depth",
         "expanded_bytes",
         "header_bytes",
@@ -153,8 +158,10 @@ class Limits:
         expanded_bytes: int,
         seconds: float,
         tnef: tuple[int, int, int],
+        archive: tuple[int, int, int, int, int, int, int, bool] | None = None,
     ) -> None:
         self.tnef = tnef
+        self.archive = archive
         self.depth = depth
         self.parts = parts
         self.header_bytes = header_bytes

@@ -5,7 +5,9 @@ Does: split a value at the semicolons that count (RFC 2045 section 5.1, RFC 5322
 3.2), take a quoted string apart. Never does: I/O; raise on content. One pass each.
 """
 
-from qscan.model import BLANKS, PARAMETERS
+from qscan.model import BLANKS, PARAMETERS, Header
+
+MOST = 32  # boundaries that the fields of one part may state
 
 
 def segments(raw: bytes, odd: list[str]) -> list[bytes]:
@@ -107,6 +109,60 @@ def unquote(value: bytes) -> bytes:
         out.append(c)
         i += 1
     return bytes(out)
+
+
+def boundaries(fields: list[Header]) -> list[bytes]:
+    """Everything that could be meant by ``boundary=`` in the MIME fields of a part:
+    up to the next semicolon, quote or blank, with and without quotes, backslashes and
+    comments. At most MOST."""
+    out: list[bytes] = []
+    for field in fields:
+        if not field.name.startswith(b"content-"):
+            continue
+        raw = field.value
+        lower = raw.lower()
+        position = lower.find(b"bound")
+        while position >= 0 and len(out) < MOST:
+            equals = raw.find(b"=", position, position + 60)
+            if equals < 0:
+                break
+            rest = raw[equals + 1 : equals + 400].lstrip(BLANKS + b"(")
+            flat = rest.replace(b"\r", b"").replace(b"\n", b"")
+            for text in (
+                flat.split(b";", 1)[0],
+                flat.split(b'"')[1] if flat.startswith(b'"') and len(flat) > 1 else b"",
+                flat.split(b"'")[1] if flat.startswith(b"'") and len(flat) > 1 else b"",
+                rest.split(None, 1)[0] if rest.split() else b"",
+                _uncommented(flat.split(b";", 1)[0]),
+            ):
+                bare = text.strip(BLANKS)
+                for one in (
+                    bare,
+                    bare.strip(b"\"'"),
+                    bare.strip(b"\"'").strip(BLANKS),
+                    bare.translate(None, b"\"'\\"),
+                    bare.replace(b"\\", b""),
+                    bare.rstrip(b";,"),
+                ):
+                    if one and one not in out and len(out) < MOST:
+                        out.append(one)
+            position = lower.find(b"bound", equals)
+    return out
+
+
+def _uncommented(raw: bytes) -> bytes:
+    """Without what stands in parentheses, nested ones too."""
+    out: list[bytes] = []
+    depth = 0
+    for piece in raw.replace(b"(", b"\0(").replace(b")", b"\0)").split(b"\0"):
+        if piece.startswith(b"("):
+            depth += 1
+        elif piece.startswith(b")") and depth:
+            depth -= 1
+            piece = piece[1:]
+        if not depth:
+            out.append(piece)
+    return b"".join(out)
 
 
 def _note(odd: list[str], code: str) -> None:

@@ -10,17 +10,22 @@ import binascii
 
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _NOT_BASE64 = bytes(c for c in range(256) if c not in _ALPHABET and c != 61)
+_BLANK = b" \t\r"
 _KNOWN = _ALPHABET + b"= \t\r\n"
 
 
 class Base64:
     """RFC 2045 section 6.8, as mail clients read it: junk is skipped, decoding goes on
-    after padding. Odd: base64-junk, base64-data-after-padding, base64-length."""
+    after padding. Odd: base64-junk, base64-data-after-padding, base64-length, and
+    base64-lines where a line does not fill its groups of four."""
 
-    __slots__ = ("done", "odd", "padded", "rest")
+    __slots__ = ("column", "done", "odd", "padded", "rest", "uneven", "width")
 
     def __init__(self) -> None:
         self.done = False
+        self.uneven = False  # the last line that was not empty is not filled
+        self.width = 0  # bytes of a line with its end, 0 before there was one
+        self.column = 0  # bytes of the last line, which goes on
         self.odd: list[str] = []
         self.rest = b""
         self.padded = False
@@ -30,6 +35,11 @@ class Base64:
         # Well-formed windows take the quick way: dropping line ends by replace() is
         # five times as fast as a translate() of everything.
         clean = data.replace(b"\n", b"")
+        count = len(data) - len(clean)
+        if count:
+            self._measure(data, count)
+        else:
+            self.column += len(data.translate(None, _BLANK))
         if b"\r" in clean:
             clean = clean.replace(b"\r", b"")
         if self.rest:
@@ -43,6 +53,34 @@ class Base64:
             self.rest = clean[whole:]
             return out
         return self._junk(clean)
+
+    def _measure(self, data: bytes, count: int) -> None:
+        """Are all of the ``count`` lines that end in this window filled, but the last
+        of all? Lines of one length are seen at one glance."""
+        first = data.find(b"\n")
+        if not self.width:
+            self.width = max(0, data.find(b"\n", first + 1) - first)
+        end = 1 + (data[first - 1 : first] == b"\r")
+        width = self.width
+        if (
+            width > end
+            and not self.uneven
+            and b" " not in data
+            and b"\t" not in data
+            and not (self.column + first + 1 - end) & 3
+            and not (width - end) & 3
+            and data[first::width].count(b"\n") == count
+        ):
+            self.column = len(data[data.rfind(b"\n") + 1 :].translate(None, _BLANK))
+            return
+        lengths = [len(line) for line in data.translate(None, _BLANK).split(b"\n")]
+        lengths[0] += self.column
+        self.column = lengths.pop()
+        for length in lengths:
+            if length:
+                if self.uneven:
+                    note(self.odd, "base64-lines")
+                self.uneven = length & 3 > 0
 
     def _junk(self, data: bytes) -> bytes:
         clean = data.translate(None, _NOT_BASE64)
@@ -85,6 +123,8 @@ class Base64:
 
     def finish(self) -> bytes:
         """What is left at the end of the input."""
+        if self.uneven and self.column:
+            note(self.odd, "base64-lines")
         # The quick way leaves its last characters as they came.
         rest = self.rest.translate(None, _NOT_BASE64 + b"=")
         if self.rest.translate(None, _KNOWN):
@@ -98,7 +138,7 @@ class Base64:
 
 class QuotedPrintable:
     """RFC 2045 section 6.7, lenient: bad escapes stay, blanks at line ends go, a soft
-    break may have blanks after its ``=``. Odd: qp-blank-soft-break."""
+    break may have blanks after its ``=``. Odd: qp-blank-soft-break, qp-bad-escape."""
 
     __slots__ = ("done", "odd", "rest")
 
@@ -141,7 +181,11 @@ class QuotedPrintable:
         # only the CR may go.
         if b"=\r" in data:
             data = data.replace(b"=\r\n", b"=\n").replace(b"=\r", b"=\n")
-        return binascii.a2b_qp(data)
+        out = binascii.a2b_qp(data)
+        # Every escape and every soft break takes two bytes away, a bad one does not.
+        if len(data) - len(out) != 2 * data.count(b"="):
+            note(self.odd, "qp-bad-escape")
+        return out
 
     def finish(self) -> bytes:
         """What is left at the end of the input."""

@@ -14,6 +14,11 @@ from qscan.model import Defects, Header, Item
 from qscan.store import Store
 
 BLANK = b" \t\r\n\x0b\x0c\0"
+ENCODED = 40  # bytes that can be told to be encoded
+SIGN = 16  # bytes that hold a sign in a text
+BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=\r\n"
+# What begins like these holds nothing else.
+PLAIN_TYPES = ("", "text/plain", "text/html", "image/png", "image/jpeg", "image/gif")
 
 
 class Source:
@@ -69,21 +74,43 @@ class Unpacker:
                     defect.source = source.path
         further: list[mime.Reading] = []
         for defect in store.defects[before:]:
-            reading = mime.FURTHER.get(defect.code)
-            if reading is not None and reading not in further:
-                further.append(reading)
+            for reading in mime.FURTHER.get(defect.code, ()):
+                # What was guessed is not guessed again.
+                once = reading.nothing and f"~{reading.name}" in source.path
+                if reading not in further and not once:
+                    further.append(reading)
+        if further:
+            self._again(source, further, parts)
+
+    def _again(
+        self, source: Source, readings: list[mime.Reading], parts: int
+    ) -> None:
+        """More readings. Each may have as many parts as the message; the same defects
+        once more would say nothing new, limits do."""
+        from qscan import deep
+
+        store = self.store
         noted = store.defects
         most = store.parts
-        for reading in further:
-            store.further()
-            # Each reading may have as many parts as the message.
+        store.further()
+        for reading in readings:
             store.parts = parts
-            # The same defects once more would say nothing new; limits do.
             store.defects = Defects()
             try:
-                self._read(source, reading, False)
+                if reading.nothing:
+                    nothing = deep.Nothing(
+                        store, source.fd, source.start, source.size, source.path
+                    )
+                    nothing.run()
+                    self.look()
+                    for item in nothing.mails:
+                        self.queue_message(item)
+                else:
+                    self._read(source, reading, False)
             finally:
-                noted += [d for d in store.defects if d.code.startswith("limit-")]
+                for defect in store.defects:
+                    if defect.code.startswith("limit-"):
+                        noted.append(defect)
                 store.defects = noted
             most = max(most, store.parts)
         store.parts = most
@@ -94,6 +121,10 @@ class Unpacker:
         def read(position: int, length: int) -> bytes:
             return pread_all(fd, length, position)
 
+        if reading.cr:
+            from qscan import deep
+
+            read = deep.reader(fd)
         store = self.store
         walker = mime.Walker(
             read,
@@ -125,7 +156,24 @@ class Unpacker:
                 self._plain(source, region)
             else:
                 self._leaf(source, region)
+            self.look()
             walker.parts = store.parts
+
+    def look(self) -> None:
+        """Look into what was unpacked: content may hide other content."""
+        store = self.store
+        while store.fresh and not store.full:
+            item = store.fresh.pop()
+            if (
+                item.names
+                or item.head.startswith(sniff.TNEF)
+                or item.detected_type not in PLAIN_TYPES
+                or "tnef" in item.declared_type
+            ):
+                from qscan import inner
+
+                if inner.look(store, item):
+                    self.queue_message(item)
 
     # -- kinds of regions ---------------------------------------------------------
 
@@ -146,12 +194,13 @@ class Unpacker:
         item.span = (region.start, region.end)
         item.size = region.end - region.start
         item.head = pread_all(source.fd, min(sniff.HEAD, item.size), region.start)
-        if item.head.startswith(sniff.TNEF):
+        if sniff.detect(item.head) not in ("", "text/plain", "text/html"):
+            item.span = None
             self._leaf(source, region)
             return
         item.scan = "covered"
         self.store.add(item)
-        self._find_uu(source.fd, region.start, region.end, item)
+        self._signs(source.fd, region.start, region.end, item, True)
 
     def _text(self, source: Source, region: mime.Region) -> None:
         """Preamble or epilogue: text outside all parts, if it is more than blanks."""
@@ -169,42 +218,41 @@ class Unpacker:
         item = Item(region.path, "mime", [], "text/plain", "")
         self.store.decode(source.fd, region.start, region.end, item, None)
         self.store.add(item)
-        self._find_uu(source.fd, region.start, region.end, item)
+        self._signs(source.fd, region.start, region.end, item, True)
 
     def _leaf(self, source: Source, region: mime.Region) -> None:
         """A part: decoded into a file of its own."""
         store = self.store
         item = self._item(region)
         item.names = _names(region.fields)
+        plain = region.encoding in mime.IDENTITY
         coder: object = None
-        if region.encoding not in mime.IDENTITY:
+        if not plain:
             from qscan import transfer
 
             coder = transfer.decoder(region.encoding)
-            if coder is None:
-                from qscan import inner
-
-                store.note("unknown-transfer-encoding", item.path, item.encoding)
-                inner.guesses(store, source.fd, region.start, region.end, item)
         prefix = b""
         if region.kind == "message" and region.media.startswith(b"multipart/"):
             prefix = _type_field(region.fields)
         store.decode(source.fd, region.start, region.end, item, coder, prefix)
+        file = item.file
         store.add(item)
+        if not plain and (coder is None or coder.odd):  # type: ignore[attr-defined]
+            from qscan import inner
+
+            inner.again(store, source.fd, region.start, region.end, item, coder)
         if store.full:
             return
         if region.kind == "message":
-            self._queue(item)
-        elif item.names or item.head.startswith(sniff.TNEF) or b"tnef" in region.media:
-            from qscan import inner
-
-            if inner.is_tnef(store, item):
-                inner.tnef(store, item)
-                return
-        if item.file is not None and region.media.startswith((b"text/", b"message/")):
+            self.queue_message(item)
+        if item.file is None or file is None:
+            return
+        if plain:
+            self._signs(source.fd, region.start, region.end, item, True)
+        elif region.media.startswith((b"text/", b"message/")):
             own = posix.open(item.file, O_READ)
             try:
-                self._find_uu(own, 0, item.size, item)
+                self._signs(own, 0, item.size, item, False)
             finally:
                 posix.close(own)
 
@@ -217,19 +265,40 @@ class Unpacker:
             region.encoding.decode("ascii", "backslashreplace"),
         )
 
-    def _find_uu(self, fd: int, start: int, end: int, item: Item) -> None:
-        """Look for the sign of uuencode in a text (POSIX uuencode)."""
+    def _signs(self, fd: int, start: int, end: int, item: Item, plain: bool) -> None:
+        """Look for signs of files in a text, and of parts that no boundary opens.
 
-        def read(position: int, length: int) -> bytes:
-            return pread_all(fd, length, position)
+        ``plain``: the text is in no transfer encoding, so it may be in one that its
+        header does not show to us.
+        """
+        position = start
+        found = False
+        rest = b""
+        while position < end and not found:
+            data = pread_all(fd, min(WINDOW, end - position), position)
+            if not data:
+                break
+            position += len(data)
+            text = rest + data
+            rest = text[-SIGN:]
+            found = (
+                b"begin " in text
+                or b"BinHex" in text
+                or (plain and b"content-t" in text.lower())
+            )
+        head = item.head
+        encoded = (
+            plain
+            and len(head) >= ENCODED
+            and (head.count(b"=") >= 3 or not head.translate(None, BASE64))
+        )
+        if found or encoded:
+            from qscan import intext
 
-        if mime.Window(read, end).find(b"begin ", start, end) >= 0:
-            from qscan import inner
+            intext.search(self.store, fd, start, end, item, plain)
 
-            inner.uuencoded(self.store, fd, start, end, item)
-
-    def _queue(self, item: Item) -> None:
-        """A message that was transfer-encoded is walked as a file of its own."""
+    def queue_message(self, item: Item) -> None:
+        """A message that is an item of its own is walked as a file of its own."""
         if item.file is None or not item.size:
             return
         depth = item.path.count(".") + 1

@@ -182,9 +182,10 @@ def check(found: Unpacked, size: int) -> None:
 
 
 def essence(found: Unpacked) -> Counter[tuple[str, tuple[str, ...], bytes]]:
-    """Encoding, names and content of all items, whatever the line ends."""
+    """Encoding, names and content of all items, whatever the line ends; guesses may
+    begin at other places."""
     out: Counter[tuple[str, tuple[str, ...], bytes]] = Counter()
-    for item in found.items:
+    for item in found.stated:
         content = found.contents[item.path]
         if item.encoding not in EXACT:
             content = content.replace(b"\r\n", b"\n")
@@ -348,6 +349,27 @@ ENDLESS: dict[str, Make] = {
     ),
     "encoded words": lambda n: field(b'; name="' + b"=?utf-8?q?a?= " * n + b'"'),
     "beginnings of encoded words": lambda n: field(b'; name="' + b"=?" * 8 * n + b'"'),
+    "encoded words without an end": lambda n: field(b'; name="' + b"=?a?q?x" * n),
+    "encoded words in other charsets": lambda n: field(
+        b'; name="' + b"".join(b"=?x%d?q?a?= " % i for i in range(n)) + b'"'
+    ),
+    "names with comments": lambda n: field(b"; na()me=x;y" * n),
+    "other names with comments": lambda n: field(
+        b"".join(b"; na(x)me=%d (y;z" % i for i in range(n))
+    ),
+    "names with quotes": lambda n: field(b'; name="(\\"a";' * n),
+    "the word name": lambda n: field(b"; name" * n + b"=x" * n),
+    "semicolons in a name": lambda n: field(b"; name=x" + b";y" * n + b".zip"),
+    "RFC 2231 pieces with the same number": lambda n: field(b"; name*1=a" * n),
+    "RFC 2231 names": lambda n: field(b"; name*=utf-16''%00a" * n),
+    "pieces of a name in fields": lambda n: (
+        HEADER + b"Content-Disposition: a; name*1=b\n" * n + b"\nbody\n"
+    ),
+    "combining marks in a name": lambda n: field(
+        b'; name="a' + "\u0316\u0301".encode() * n + b'"'
+    ),
+    "percents in a plain name": lambda n: field(b"; name=" + b"%41%2541" * n),
+    "paths in a name": lambda n: field(b'; name="' + b"/a:..%" * n + b'"'),
     "percents": lambda n: field(b"; name*=utf-8''" + b"%41%" * n),
     "open parentheses": lambda n: field(b"; a=b " + b"(" * n),
     "pairs of parentheses": lambda n: field(b"; a=b " + b"()" * n),
@@ -419,6 +441,7 @@ ENDLESS_PARTS: dict[str, Make] = {
 SIZES = {**dict.fromkeys(ENDLESS, 500), **dict.fromkeys(ENDLESS_PARTS, 30)}
 # Read three times over: with few parts the first window of each header is most of it.
 SIZES["multiparts without a boundary"] = 120
+SIZES["pieces of a name in fields"] = 120
 ALL = {**ENDLESS, **ENDLESS_PARTS}
 
 HIGH = {

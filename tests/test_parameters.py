@@ -4,11 +4,17 @@
 from __future__ import annotations
 
 import random
+from typing import TYPE_CHECKING
 
 import pytest
+from unpacking import corpus_parameters, unpack
 
 from qscan import headers, parameters
+from qscan import names as file_names
 from qscan.model import Defects, Header
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 FIELDS = {
     "two fields": (b"A: 1\nB: 2\n", [(b"a", b" 1"), (b"b", b" 2")], []),
@@ -30,7 +36,11 @@ FIELDS = {
     ),
     "space before colon": (b"A \t: 1\n", [(b"a", b" 1")], ["space-before-colon"]),
     "continuation first": (b" A: 1\nB: 2\n", None, ["continuation-first"]),
-    "blank continuation first": (b" \nB: 2\n", [(b"b", b" 2")], []),
+    "blank continuation first": (
+        b" \nB: 2\n",
+        [(b"b", b" 2")],
+        ["blank-line-in-header"],
+    ),
     "bare CR": (b"A: 1\rB: 2\n", [(b"a", b" 1\rB: 2")], ["bare-cr-in-header"]),
     "NUL": (b"A: 1\0\n", [(b"a", b" 1\0")], ["nul-in-header"]),
     "NUL in the name": (
@@ -172,17 +182,17 @@ NAMES = {
     b"filename*0=a; filename*1=b": ["ab"],
     b"filename*0*=utf-8''%e2; filename*1*=%82%ac": ["€"],
     b"filename*1=b; filename*0=a": ["ab", "ba"],
-    b"filename*2=c; filename*0=a": ["ac", "ca"],
-    b"filename*0=a; filename*0=b": ["ab"],
+    b"filename*2=c; filename*0=a": ["ac", "ca", "a"],
+    b"filename*0=a; filename*0=b": ["ab", "a", "b"],
     b"filename*00=a; filename*01=b": ["ab"],
-    b"filename*x=a": [],
-    b"filename*999999=a": [],
+    b"filename*x=a": ["a"],
+    b"filename*999999=a": ["a"],
     b"filename*0=a; filename*1=b; filename=c": ["c", "ab"],
     b"filename==?utf-8?q?a_b?=": ["=?utf-8?q?a_b?=", "a b"],
     b"filename==?utf-8?x?a_b?=": ["=?utf-8?x?a_b?=", "a_b"],
     b"filename==?utf-8*en?b?YQ?=": ["=?utf-8*en?b?YQ?=", "a"],
     b"filename==?x-none?q?a?=": ["=?x-none?q?a?=", "a"],
-    b"filename==?utf-8?q?a?": ["=?utf-8?q?a?"],
+    b"filename==?utf-8?q?a?": ["=?utf-8?q?a?", "a"],
     b"filename==?utf-8?b?!?=": ["=?utf-8?b?!?="],
 }
 
@@ -195,6 +205,227 @@ def test_every_name_of_a_part_is_found(text: bytes) -> None:
         assert found[0] == "=?utf-8?b?!?="
         return
     assert found == NAMES[text]
+
+
+#: Each hides file.zip from somebody who reads the field in one way only.
+HIDDEN = {
+    "backslash before the closing quote": b'filename="file.zip\\"',
+    "quote in the middle": b'filename="file".zip"',
+    "quote in a token": b'filename=file".zip',
+    "two quotes": b'filename=""file.zip""',
+    "no closing quote": b'filename= "file.zip',
+    "single quotes": b"filename='file.zip'",
+    "single quotes and a semicolon": b"filename='file; a.zip'",
+    "typographic quotes": "filename=\u201cfile.zip\u201d".encode(),
+    "more behind the quotes": b'filename="file.zip"foo.png',
+    "more behind a blank": b"filename=file.zip foo.png",
+    "backslash in a token": b"filename=file.z\\ip",
+    "semicolon": b"filename=file;.zip",
+    "semicolons": b"filename=file;a;b;.zip; size=4",
+    "semicolon in quotes": b'filename="file.zip;.png"',
+    "comment in the keyword": b"na(x)me=file.zip",
+    "comment behind the keyword": b"name(=x.png)=file.zip",
+    "comment in the name": b"filename=file.z(x)ip",
+    "comment in quotes": b'filename="file.z(x)ip"',
+    "extension in a comment": b'filename="file.zip(.gif)"',
+    "open comment": b"filename=file.(zip",
+    "open comment before": b"(; filename=file.zip",
+    "all in a comment": b"filename=(file.zip)",
+    "nested comments": b"fi((a)b)lename=file(c(d)).zip",
+    "fold in the keyword": b"file\n na\n me=file.zip",
+    "fold in the name": b'filename="file.\n zip"',
+    "fold with CR in the name": b'filename="file.\r\n zip"',
+    "bare CR": b"filename=file.z\rip",
+    "NUL": b"filename=file.\0zip",
+    "NUL ends it": b'filename="file.zip\0.png"',
+    "NUL before": b'filename="a.png\0.zip"',
+    "backslash in the keyword": b"n\\ame=file.zip",
+    "quotes around the keyword": b'"filename"=file.zip',
+    "quotes in the keyword": b'file"na"me=file.zip',
+    "encoded keyword": b"=?utf-8?q?filename?==file.zip",
+    "colon for equals sign": b"filename: file.zip",
+    "no semicolon before": b'foo="x" filename=file.zip',
+    "no keyword": b"file.zip",
+    "misspelt keyword": b"filenam=file.zip",
+    "prefixed keyword": b"x-my-filename-2=file.zip",
+    "first of two": b"filename=file.zip; filename=a.png",
+    "last of two": b"filename=a.png; filename=file.zip",
+    "percent": b'filename="file%2Ezip"',
+    "percent twice": b'filename="file%252Ezip"',
+    "RFC 2231 in a plain name": b"filename=utf-8''file%2ezip",
+    "RFC 2231 beside a plain name": b"filename=a.png; filename*=utf-8''file%2Ezip",
+    "RFC 2231 with one quote": b"filename*=utf-8'file%2Ezip",
+    "RFC 2231 without a charset": b"filename*=file.zip",
+    "RFC 2231 quoted": b"filename*=\"utf-8''file%2Ezip\"",
+    "RFC 2231 with a letter": b"filename*a=file.zip",
+    "pieces with a gap": b"filename*0=file.; filename*2=zip",
+    "pieces after a gap": b"filename*0=file.zip; filename*2=.png",
+    "pieces from 1": b"filename*1=file.; filename*2=zip; filename=a.png",
+    "pieces reversed": b"filename*1=zip; filename*0=file.",
+    "pieces with turned numbers": b"filename*1*=''file.; filename*0*=zip",
+    "pieces with a number twice": b"filename*0=file.; filename*0=a; filename*1=zip",
+    "pieces of both kinds": b"filename*0*=utf-8''file%2E; filename*1=zip",
+    "pieces in UTF-16": (
+        b"filename*0*=utf-16''%66%00%69%00%6c%00%65%00%2e%00;"
+        b" filename*1*=%7a%00%69%00%70%00"
+    ),
+    "UTF-16 of the other order": (
+        b"filename*=utf-16''%00f%00i%00l%00e%00.%00z%00i%00p"
+    ),
+    "pieces of encoded words": (
+        b'filename*0="=?utf-8?B?Zmls?="; filename*1="=?utf-8?B?ZS56aXA=?="'
+    ),
+    "encoded word": b"filename==?utf-8?B?ZmlsZS56aXA=?=",
+    "encoded word with a language": b"filename==?utf-8*en?B?ZmlsZS56aXA=?=",
+    "encoded word of an unknown charset": b"filename==?x-odd?B?ZmlsZS56aXA=?=",
+    "encoded word in UTF-16": b'filename="=?utf-16?B?ZgBpAGwAZQAuAHoAaQBwAA==?="',
+    "encoded word in UTF-16, turned": (
+        b'filename="=?utf-16?B?AGYAaQBsAGUALgB6AGkAcA==?="'
+    ),
+    "encoded word in UTF-16 as another": (
+        b'filename="=?ascii?B?ZgBpAGwAZQAuAHoAaQBwAA==?="'
+    ),
+    "encoded word in UTF-7": b'filename="=?utf-7?Q?file+AC4-zip?="',
+    "encoded word without an end": b'filename="=?utf-8?B?ZmlsZS56aXA="',
+    "encoded word with half an end": b'filename="=?utf-8?B?ZmlsZS56aXA=?"',
+    "encoded word with blanks": b'filename="=? utf-8 ? B ?ZmlsZS56aXA=?="',
+    "encoded word with blanks in it": b'filename="=?utf-8?B?Zmls ZS56 aXA=?="',
+    "encoded word folded": b'filename="=?utf-8?B?ZmlsZS56\n aXA=?="',
+    "encoded word without padding": b'filename="=?utf-8?B?LmZpbGUuemlw?="',
+    "encoded word with padding inside": b'filename="=?utf-8?B?ZmlsZQ==LnppcA==?="',
+    "encoded word cut short": b'filename="=?utf-8?B?ZmlsZS56aXAuM?="',
+    "encoded word with a question mark": b'filename="=?utf-8?Q?wh?at.zip?="',
+    "encoded word twice over": (
+        b'filename="=?utf-8?Q?=3D=3Futf-8=3FB=3FZmlsZS56aXA=3D=3F=3D?="'
+    ),
+    "encoded word of 5000 bytes": (
+        b'filename="=?utf-8?Q?' + b"a" * 5000 + b'file=2Ezip?="'
+    ),
+    "encoded words side by side": (b'filename="=?utf-8?B?Zmls?==?utf-8?B?ZS56aXA=?="'),
+    "encoded words folded apart": (
+        b'filename="=?utf-8?B?Zmls?=\n =?utf-8?B?ZS56aXA=?="'
+    ),
+    "encoded words quoted apart": (
+        b'filename="=?utf-8?B?Zmls?="\n "=?utf-8?B?ZS56aXA=?="'
+    ),
+    "encoded words of which one is broken": (
+        b'filename="=?utf-8?B?Zmls =?utf-8?B?ZS56aXA=?="'
+    ),
+    "a character in two words": (
+        b'filename="=?utf-16le?B?ZgBpAGwAZQAuAHoAaQ==?= =?utf-16le?B?AHAA?="'
+    ),
+}
+
+
+def shows(found: list[str], end: str = ".zip") -> bool:
+    """True when a matching form of a name ends so."""
+    return any(form.endswith(end) for name in found for form in file_names.forms(name))
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_a_name_that_is_hidden_in_a_field_is_found(name: str) -> None:
+    text = HIDDEN[name]
+    assert shows(disposition(text)), disposition(text)
+    assert shows(names((b"content-type", b" application/octet-stream; " + text)))
+    if b"zip" in text:
+        assert not shows(disposition(text.replace(b"zip", b"png")))
+
+
+FIELDS_WITH_NAMES = {
+    "no disposition": [(b"content-disposition", b"filename=file.zip")],
+    "no semicolon": [(b"content-disposition", b"attachment filename=file.zip")],
+    "all encoded": [
+        (
+            b"content-disposition",
+            b"=?utf-8?B?YXR0YWNobWVudDsgZmlsZW5hbWU9ZmlsZS56aXA=?=",
+        )
+    ],
+    "two fields": [
+        (b"content-disposition", b"attachment; filename=a.png"),
+        (b"content-disposition", b"attachment; filename=file.zip"),
+    ],
+    "pieces in two fields": [
+        (b"content-disposition", b"attachment; filename*0=file."),
+        (b"content-disposition", b"attachment; filename*1=zip"),
+    ],
+    "pieces in fields of two kinds": [
+        (b"content-type", b"a/b; name*0=file."),
+        (b"content-disposition", b"attachment; filename*1=zip"),
+    ],
+    "comment in the field name": [
+        (b"content-disposition(x)", b"attachment; filename=file.zip")
+    ],
+    "odd field name": [(b"x-content-disposition", b"attachment; filename=file.zip")],
+    "hidden behind a CR": [
+        (b"x-a", b"b\rContent-Disposition: attachment; filename=file.zip")
+    ],
+    "description": [(b"content-description", b" file.zip")],
+    "encoded description": [(b"content-description", b"=?utf-8?B?ZmlsZS56aXA=?=")],
+    "location": [(b"content-location", b"file.zip")],
+    "URL": [(b"content-location", b"http://example.org/a/file.zip?a=b#c")],
+    "content id": [(b"content-id", b"<file.zip@example.org>")],
+}
+
+
+@pytest.mark.parametrize("name", FIELDS_WITH_NAMES)
+def test_a_name_in_an_odd_field_is_found(name: str) -> None:
+    found = names(*FIELDS_WITH_NAMES[name])
+    assert shows(found), found
+
+
+ORDINARY = {
+    b"attachment; filename=a.pdf; size=12": ["a.pdf"],
+    b'attachment;\n filename="a b.pdf";\n size=12;\n'
+    b' creation-date="Mon, 2 Nov 2026 10:00:00 GMT"': ["a b.pdf"],
+    b'attachment; filename="report (1).pdf"': ["report (1).pdf"],
+    b'attachment; filename="report (v1.2).pdf"': ["report (v1.2).pdf"],
+    b'attachment;\n filename="=?utf-8?Q?F=C3=BCr?=\n =?utf-8?Q?_Sie.pdf?="': [
+        "=?utf-8?Q?F=C3=BCr?= =?utf-8?Q?_Sie.pdf?=",
+        "F\xfcr Sie.pdf",
+    ],
+    b"attachment; filename*=UTF-8''F%C3%BCr.pdf": ["F\xfcr.pdf"],
+    b"attachment;\n filename*0=aaa;\n filename*1=.pdf": ["aaa.pdf"],
+    b"inline": [],
+    b"attachment; filename=": [],
+}
+
+
+@pytest.mark.parametrize("value", ORDINARY)
+def test_an_ordinary_field_has_its_name_and_no_other(value: bytes) -> None:
+    assert names((b"content-disposition", value)) == ORDINARY[value]
+
+
+def test_what_is_no_file_name_is_not_taken_for_one() -> None:
+    assert (
+        names(
+            (b"content-type", b'multipart/mixed; boundary="a.b"; charset=x.y'),
+            (b"content-type", b"multipart/signed; protocol=application/pgp.sig"),
+            (b"content-description", b"see www.example.com"),
+            (b"content-description", b"a text. Really"),
+            (b"content-location", b"http://www.example.com"),
+            (b"content-id", b"<123.456@example.com>"),
+            (b"subject", b"name=no.zip"),
+            (b"x-name", b"name=no.zip"),
+        )
+        == []
+    )
+    # An identifier is no name where there is one.
+    assert names(
+        (b"content-id", b"<a.bcd@example.org>"), (b"content-type", b"a/b; name=x")
+    ) == ["x"]
+
+
+@pytest.mark.parametrize(
+    "path", corpus_parameters("mime-is-broken/hide-filename", "*.eml")
+)
+def test_the_corpus_hides_no_name(path: Path, tmp_path: Path) -> None:
+    found = unpack(path.read_bytes(), tmp_path)
+    zipped = shows([name for item in found.items for name in item.names])
+    if ".png" in path.name:
+        assert not zipped
+        assert found.report.verdict == "clean"
+    else:
+        assert zipped or found.report.verdict == "refused"
 
 
 def test_names_come_from_all_fields_that_may_name() -> None:

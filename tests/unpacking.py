@@ -44,6 +44,13 @@ class Unpacked:
         """The defect codes alone."""
         return {one.code for one in self.report.defects}
 
+    @property
+    def stated(self) -> list[Item]:
+        """The items without other decodings than the stated ones."""
+        return [
+            one for one in self.items if one.origin != "guess" and "~any" not in one.path
+        ]
+
     def item(self, path: str) -> Item:
         """The one item with this path."""
         (found,) = [one for one in self.items if one.path == path]
@@ -78,6 +85,8 @@ def unpack(message: bytes, directory: Path, **changed: object) -> Unpacked:
 
 def _content(item: Item, message: int) -> bytes:
     if item.file is None:
+        if item.origin == "archive" and item.span is None:
+            return b""  # a member that the scan of its archive covers, or cannot be had
         assert item.span is not None, item.path
         start, end = item.span
         return fdio.pread_all(message, end - start, start)

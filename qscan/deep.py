@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: MIT
+"""The reading of an ambiguous message that trusts neither headers nor boundaries.
+
+Does: take every dashed line for a delimiter, every empty line for the end of a header
+and every text for an encoded file, as some client or other may.
+Never does: decide. Imported only for messages with such defects.
+Limits: at most SEGMENTS segments, STARTS places in each where content may begin, looked
+for in the first HEAD bytes of a segment: time is linear in the size of the message.
+"""
+
+from __future__ import annotations
+
+import posix
+from collections.abc import Callable
+
+from qscan import headers, inner, intext, mime, parameters, transfer, variants
+from qscan.fdio import pread_all
+from qscan.model import BLANKS, Defects, Item
+from qscan.store import Store
+
+SEGMENTS = 500
+STARTS = 12
+HEAD = 65536  # bytes at the start of a segment where content may begin
+FIELDS = 16384  # bytes of it that are read for names
+PEEK = 1024
+MOST = 0.1  # of what looks like base64 may be other characters
+
+WRAPPED = ("base64", "base64-part", "x-uuencode")
+
+Read = Callable[[int, int], bytes]
+
+
+def reader(fd: int) -> Read:
+    """Reads ``fd`` with LF in place of every bare CR; lengths stay."""
+
+    def read(position: int, length: int) -> bytes:
+        data = pread_all(fd, length + 1, position)
+        if b"\r" not in data:
+            return data[:length]
+        lines = data.split(b"\r\n")
+        return b"\r\n".join([line.replace(b"\r", b"\n") for line in lines])[:length]
+
+    return read
+
+
+class Nothing:
+    """The reading that trusts nothing, of bytes [start, size) of ``fd``; ``path`` is
+    that of the message there. ``mails`` are decoded items that are messages."""
+
+    def __init__(self, store: Store, fd: int, start: int, size: int, path: str) -> None:
+        self.store = store
+        self.fd = fd
+        self.start = start
+        self.size = size
+        self.path = path
+        self.mails: list[Item] = []
+
+    def run(self) -> None:
+        """Put everything that may be content into the store."""
+        store = self.store
+        read = reader(self.fd)
+        number = 0
+        for start, end in _segments(read, self.start, self.size):
+            number += 1
+            if number > SEGMENTS:
+                store.note("limit-parts", self.path)
+                return
+            head = read(start, min(HEAD, end - start))
+            names = _names(head[:FIELDS])
+            path = f"{self.path}{inner.GUESSED}.{number}"
+            for offset in _starts(head):
+                if store.late(path):
+                    return
+                self._content(start + offset, end, path, names)
+
+    def _content(self, start: int, end: int, path: str, names: list[str]) -> None:
+        """Decode what begins at ``start`` in every way that its first bytes allow."""
+        store = self.store
+        head = pread_all(self.fd, min(PEEK, end - start), start)
+        solid = head.translate(None, BLANKS + b"\0")
+        if not solid:
+            return
+        ways: list[tuple[str, object]] = []
+        junk = len(solid.translate(None, variants.ALPHABET + b"="))
+        if junk <= MOST * len(solid):
+            ways.append(("base64", transfer.Base64()))
+            ways.append(("base64-part", variants.Paragraph()))
+        if b"=" in head:
+            ways.append(("quoted-printable", transfer.QuotedPrintable()))
+        if _is_uu(head):
+            ways.append(("x-uuencode", transfer.UU()))
+        if len(ways) == 0 or junk:
+            ways.append(("", None))
+        for name, coder in ways:
+            if store.late(path):
+                return
+            item = Item(path, "guess", list(names), "", name)
+            store.decode(self.fd, start, end, item, coder)
+            if not item.size:
+                continue
+            store.add(item)
+            if coder is not None and coder.odd:  # type: ignore[attr-defined]
+                inner.again(store, self.fd, start, end, item, coder)
+            elif coder is None and item.file is not None:
+                own = posix.open(item.file, posix.O_RDONLY | posix.O_CLOEXEC)
+                try:
+                    intext.search(store, own, 0, item.size, item, False)
+                finally:
+                    posix.close(own)
+            head = item.head.lower()
+            if item.file and name in WRAPPED and head.startswith(inner.MAIL_FIELDS):
+                self.mails.append(item)
+
+
+def _segments(read: Read, start: int, size: int) -> list[tuple[int, int]]:
+    """(start, end) of what lies between lines that begin with two dashes."""
+    window = mime.Window(read, size)
+    out: list[tuple[int, int]] = []
+    position = max(start - 1, 0)
+    rules = 0
+    while len(out) <= SEGMENTS:
+        found = window.find(b"\n--", position, size)
+        if found < 0:
+            break
+        line = window.line(found + 1, mime.LINE)
+        position = found + 1
+        if not line.strip(b"-" + BLANKS):
+            # A line of nothing but dashes is hardly ever a delimiter.
+            rules += 1
+            if rules > 50:
+                continue
+        if found > start:
+            out.append((start, found))
+        start = found + 1 + len(line)
+        position = max(start - 1, position)
+    if start < size:
+        out.append((start, size))
+    return out
+
+
+def _names(head: bytes) -> list[str]:
+    """Names in whatever reads like a MIME field."""
+    if b"name" not in head.lower():
+        return []
+    fields, _ = headers.split_block(head, "", Defects())
+    return parameters.part_names(fields)
+
+
+def _starts(head: bytes) -> list[int]:
+    """Offsets where content may begin: at the start, behind empty lines, at the first
+    line that is no field, where base64 begins and behind lines that spoil it."""
+    out = [0]
+    position = 0
+    field = True
+    before = False
+    for line in head.split(b"\n"):
+        begin = position
+        position += len(line) + 1
+        bare = line.strip(BLANKS + b"\0")
+        if not bare:
+            out.append(position)
+            field = before = False
+        else:
+            encoded = not bare.translate(None, variants.ALPHABET + b"=")
+            if field and b":" not in line and line[:1] not in (b" ", b"\t"):
+                out.append(begin)
+                field = False
+            if encoded != before:
+                out.append(begin)
+            before = encoded
+        if len(out) > STARTS:
+            break
+    return list(dict.fromkeys(offset for offset in out if offset < len(head)))
+
+
+def _is_uu(head: bytes) -> bool:
+    """True when the first lines have the lengths that uuencode gives them."""
+    good = 0
+    for line in head.split(b"\n")[:4]:
+        line = line.rstrip(b"\r")
+        if line.startswith(b"begin "):
+            return True
+        if line and 32 <= line[0] <= 96:
+            need = 1 + (((line[0] - 32) & 63) + 2) // 3 * 4
+            good += need - 3 <= len(line) <= need + 2
+        elif line:
+            return False
+    return good > 0

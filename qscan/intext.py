@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: MIT
+"""Files in texts: uuencode, yEnc, BinHex, and what only looks like plain text.
+
+Does: unpack every such file into the store, annotate MIME fields that stand in a body.
+Never does: walk MIME. Imported when a text shows a sign of such content.
+"""
+
+import posix
+
+from qscan import headers, mime, oldcodes, transfer, variants
+from qscan.fdio import WINDOW, pread_all
+from qscan.model import Defect, Item
+from qscan.store import Store
+
+BLOCKS = 100  # of one text and kind
+BEGIN_LINE = 1024  # bytes of a begin line that are looked at
+
+
+def search(
+    store: Store, fd: int, start: int, end: int, item: Item, plain: bool
+) -> None:
+    """Look through bytes [start, end) of ``fd``, a text; ``plain``: it is in no
+    transfer encoding. Every byte is decoded at most once for each kind of block."""
+    _blocks(store, fd, start, end, item, b"begin ", _uu)
+    _blocks(store, fd, start, end, item, oldcodes.YBEGIN, _yenc)
+    _blocks(store, fd, start, end, item, oldcodes.BINHEX, _binhex)
+    if not plain:
+        return
+    _fields(store, fd, start, end, item)
+    if variants.looks_base64(item.head):
+        _undeclared(store, fd, start, end, item, "base64")
+    elif variants.looks_quoted(item.head):
+        _undeclared(store, fd, start, end, item, "quoted-printable")
+
+
+def _undeclared(
+    store: Store, fd: int, start: int, end: int, item: Item, encoding: str
+) -> None:
+    """Decode what is in a transfer encoding that no field states."""
+    guess = Item(
+        f"{item.path}/as-{encoding}",
+        "guess",
+        item.names,
+        item.declared_type,
+        encoding,
+    )
+    store.further()
+    store.decode(fd, start, end, guess, transfer.decoder(encoding.encode()))
+    store.add(guess)
+
+
+def _fields(store: Store, fd: int, start: int, end: int, item: Item) -> None:
+    """Annotate the first MIME field in a body: a part that no boundary opens."""
+    position = start
+    rest = b""
+    while position < end:
+        data = pread_all(fd, min(WINDOW, end - position), position)
+        if not data:
+            return
+        text = rest + data
+        lower = text.lower()
+        base = position - len(rest)
+        found = lower.find(b"content-t")
+        while found >= 0:
+            begin = max(lower.rfind(b"\n", 0, found), lower.rfind(b"\r", 0, found)) + 1
+            line = lower[begin : begin + 1000].split(b"\n", 1)[0]
+            if headers.is_mime_field(line):
+                at = base + begin
+                store.defects.append(Defect("header-in-body", item.path, at=at))
+                return
+            found = lower.find(b"content-t", found + 9)
+        position += len(data)
+        rest = text[-BEGIN_LINE:]
+
+
+def _blocks(
+    store: Store,
+    fd: int,
+    start: int,
+    end: int,
+    item: Item,
+    sign: bytes,
+    begin: object,
+) -> None:
+    def read(position: int, length: int) -> bytes:
+        return pread_all(fd, max(0, min(length, end - position)), position)
+
+    window = mime.Window(read, end)
+    position = start
+    number = 0
+    while position < end and not store.late(item.path):
+        found = window.find(sign, position, end)
+        if found < 0:
+            return
+        position = found + len(sign)
+        if found > start and window.at(found - 1, 1) not in (b"\n", b"\r"):
+            continue
+        line = window.at(found, min(BEGIN_LINE, end - found))
+        line = line[: line.find(b"\n") + 1] or line
+        opened = begin(line)  # type: ignore[operator]
+        if opened is None:
+            continue
+        kind, coder, name, skip = opened
+        number += 1
+        store.parts += 1
+        if number > BLOCKS or store.parts > store.limits.parts:
+            store.note("limit-parts", item.path)
+            return
+        block = Item(f"{item.path}/{kind}/{number}", "uu", [], "", kind)
+        first = found + skip
+        store.decode(fd, first, end, block, coder)
+        name = name or getattr(coder, "name", b"")
+        if name:
+            from qscan import parameters
+
+            parameters.add_name(block.names, name)
+        store.add(block)
+        position = first + coder.used if coder.done else end
+
+
+def _uu(line: bytes) -> tuple[str, transfer.UU, bytes, int] | None:
+    """The decoder behind a ``begin MODE NAME`` line (POSIX uuencode)."""
+    fields = line.split(None, 2)
+    if len(fields) < 2 or not 3 <= len(fields[1]) <= 6 or not fields[1].isdigit():
+        return None
+    name = fields[2].strip() if len(fields) == 3 else b""
+    return "uu", transfer.UU(started=True), name, len(line)
+
+
+def _yenc(line: bytes) -> tuple[str, oldcodes.YEnc, bytes, int] | None:
+    return "yenc", oldcodes.YEnc(), b"", 0
+
+
+def _binhex(line: bytes) -> tuple[str, oldcodes.BinHex, bytes, int] | None:
+    return "binhex", oldcodes.BinHex(), b"", len(line)
