@@ -10,10 +10,9 @@ for in the first HEAD bytes of a segment: time is linear in the size of the mess
 
 from __future__ import annotations
 
-import posix
 from collections.abc import Callable
 
-from qscan import headers, inner, intext, mime, parameters, transfer, variants
+from qscan import headers, inner, mime, parameters, transfer, variants
 from qscan.fdio import pread_all
 from qscan.model import BLANKS, Defects, Item
 from qscan.store import Store
@@ -24,8 +23,6 @@ HEAD = 65536  # bytes at the start of a segment where content may begin
 FIELDS = 16384  # bytes of it that are read for names
 PEEK = 1024
 MOST = 0.1  # of what looks like base64 may be other characters
-
-WRAPPED = ("base64", "base64-part", "x-uuencode")
 
 Read = Callable[[int, int], bytes]
 
@@ -45,7 +42,7 @@ def reader(fd: int) -> Read:
 
 class Nothing:
     """The reading that trusts nothing, of bytes [start, size) of ``fd``; ``path`` is
-    that of the message there. ``mails`` are decoded items that are messages."""
+    that of the message there."""
 
     def __init__(self, store: Store, fd: int, start: int, size: int, path: str) -> None:
         self.store = store
@@ -53,7 +50,6 @@ class Nothing:
         self.start = start
         self.size = size
         self.path = path
-        self.mails: list[Item] = []
 
     def run(self) -> None:
         """Put everything that may be content into the store."""
@@ -95,21 +91,78 @@ class Nothing:
             if store.late(path):
                 return
             item = Item(path, "guess", list(names), "", name)
-            store.decode(self.fd, start, end, item, coder)
-            if not item.size:
-                continue
-            store.add(item)
+            store.guess(self.fd, start, end, item, coder)
             if coder is not None and coder.odd:  # type: ignore[attr-defined]
                 inner.again(store, self.fd, start, end, item, coder)
-            elif coder is None and item.file is not None:
-                own = posix.open(item.file, posix.O_RDONLY | posix.O_CLOEXEC)
-                try:
-                    intext.search(store, own, 0, item.size, item, False)
-                finally:
-                    posix.close(own)
-            head = item.head.lower()
-            if item.file and name in WRAPPED and head.startswith(inner.MAIL_FIELDS):
-                self.mails.append(item)
+
+
+def reader(fd: int) -> Read:
+    """Reads ``fd`` with LF in place of every bare CR; lengths stay."""
+
+    def read(position: int, length: int) -> bytes:
+        data = pread_all(fd, length + 1, position)
+        if b"\r" not in data:
+            return data[:length]
+        lines = data.split(b"\r\n")
+        return b"\r\n".join([line.replace(b"\r", b"\n") for line in lines])[:length]
+
+    return read
+
+
+class Nothing:
+    """The reading that trusts nothing, of bytes [start, size) of ``fd``; ``path`` is
+    that of the message there."""
+
+    def __init__(self, store: Store, fd: int, start: int, size: int, path: str) -> None:
+        self.store = store
+        self.fd = fd
+        self.start = start
+        self.size = size
+        self.path = path
+
+    def run(self) -> None:
+        """Put everything that may be content into the store."""
+        store = self.store
+        read = reader(self.fd)
+        number = 0
+        for start, end in _segments(read, self.start, self.size):
+            number += 1
+            if number > SEGMENTS:
+                store.note("limit-parts", self.path)
+                return
+            head = read(start, min(HEAD, end - start))
+            names = _names(head[:FIELDS])
+            path = f"{self.path}{inner.GUESSED}.{number}"
+            for offset in _starts(head):
+                if store.late(path):
+                    return
+                self._content(start + offset, end, path, names)
+
+    def _content(self, start: int, end: int, path: str, names: list[str]) -> None:
+        """Decode what begins at ``start`` in every way that its first bytes allow."""
+        store = self.store
+        head = pread_all(self.fd, min(PEEK, end - start), start)
+        solid = head.translate(None, BLANKS + b"\0")
+        if not solid:
+            return
+        ways: list[tuple[str, object]] = []
+        junk = len(solid.translate(None, variants.ALPHABET + b"="))
+        if junk <= MOST * len(solid):
+            ways.append(("base64", transfer.Base64()))
+            ways.append(("base64-part", variants.Paragraph()))
+        if b"=" in head:
+            ways.append(("quoted-printable", transfer.QuotedPrintable()))
+        if _is_uu(head):
+            ways.append(("x-uuencode", transfer.UU()))
+        if len(ways) == 0 or junk:
+            ways.append(("", None))
+        for name, coder in ways:
+            if store.late(path):
+                return
+            item = Item(path, "guess", list(names), "", name)
+            store.guess(self.fd, start, end, item, coder)
+            if coder is not None and coder.odd:  # type: ignore[attr-defined]
+                inner.again(store, self.fd, start, end, item, coder)
 
 
 def _segments(read: Read, start: int, size: int) -> list[tuple[int, int]]:

@@ -124,6 +124,13 @@ def sha256() -> object:
     return module.sha256()
 
 
+def digest(data: bytes) -> str:
+    """SHA-256 in hexadecimal."""
+    state = sha256()
+    state.update(data)  # type: ignore[attr-defined]
+    return state.hexdigest()  # type: ignore[attr-defined,no-any-return]
+
+
 def digest_range(fd: int, start: int, end: int) -> str:
     """SHA-256 in hexadecimal of bytes [start, end) of a file."""
     state = sha256()

@@ -47,14 +47,14 @@ def is_mail(item: Item) -> bool:
     if kind == "message/rfc822" and item.origin == "archive":
         return True  # out of a mailbox
     if item.origin == "guess":
-        return False  # the reading that trusts nothing would see itself
+        # As it stands, the reading that trusts nothing would see itself.
+        return item.encoding != "" and item.head.lower().startswith(MAIL_FIELDS)
     if kind.startswith("message/") and item.origin == "mime":
         return False  # walked where it stands
-    if kind.startswith("text/") and item.origin == "mime":
-        return False
     named = any(name.lower().endswith(MAIL_NAMES) for name in item.names)
-    if not named and item.origin == "mime" and item.detected_type != "message/rfc822":
-        return False
+    if not named and item.origin == "mime":
+        if kind.startswith("text/") or item.detected_type != "message/rfc822":
+            return False
     first = item.head.lstrip(b"\r\n").lower()
     return named or first.startswith(MAIL_FIELDS)
 
@@ -98,12 +98,10 @@ def again(
         # What is odd about another reading says nothing about the message.
         store.defects = Defects()
         try:
-            store.decode(fd, begin, end, guess, other)
+            store.guess(fd, begin, end, guess, other)
         finally:
             noted += [d for d in store.defects if d.code.startswith("limit-")]
             store.defects = noted
-        if guess.size:
-            store.add(guess)
 
 
 def apple(store: Store, item: Item) -> None:

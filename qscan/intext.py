@@ -22,6 +22,7 @@ def search(
     """Look through bytes [start, end) of ``fd``, a text; ``plain``: it is in no
     transfer encoding. Every byte is decoded at most once for each kind of block."""
     _blocks(store, fd, start, end, item, b"begin ", _uu)
+    _blocks(store, fd, start, end, item, b"begin-base64 ", _begin_base64)
     _blocks(store, fd, start, end, item, oldcodes.YBEGIN, _yenc)
     _blocks(store, fd, start, end, item, oldcodes.BINHEX, _binhex)
     if not plain:
@@ -125,6 +126,13 @@ def _uu(line: bytes) -> tuple[str, transfer.UU, bytes, int] | None:
         return None
     name = fields[2].strip() if len(fields) == 3 else b""
     return "uu", transfer.UU(started=True), name, len(line)
+
+
+def _begin_base64(line: bytes) -> tuple[str, oldcodes.MarkedBase64, bytes, int] | None:
+    """The decoder behind a ``begin-base64 MODE NAME`` line (POSIX uuencode -m)."""
+    fields = line.split(None, 2)
+    name = fields[2].strip() if len(fields) == 3 else b""
+    return "uu64", oldcodes.MarkedBase64(), name, len(line)
 
 
 def _yenc(line: bytes) -> tuple[str, oldcodes.YEnc, bytes, int] | None:

@@ -236,6 +236,41 @@ class BinHex:
         return self._take(b"", True)
 
 
+class MarkedBase64:
+    """base64 up to the line of four ``=`` that ends it in ``uuencode -m``."""
+
+    __slots__ = ("coder", "done", "odd", "rest", "used")
+
+    def __init__(self) -> None:
+        from qscan.transfer import Base64
+
+        self.coder = Base64()
+        self.done = False
+        self.odd: list[str] = []
+        self.rest = b""
+        self.used = 0
+
+    def feed(self, data: bytes) -> bytes:
+        """Decode the next window."""
+        data = self.rest + data
+        end = 0 if data.startswith(b"====") else data.find(b"\n====") + 1
+        if end or data.startswith(b"===="):
+            self.done = True
+            self.rest = b""
+            self.used += end + 4
+            return self.coder.feed(data[:end])
+        self.rest = data[-5:]
+        data = data[:-5]
+        self.used += len(data)
+        return self.coder.feed(data)
+
+    def finish(self) -> bytes:
+        """What is left at the end of the input."""
+        rest, self.rest = self.rest, b""
+        self.used += len(rest)
+        return self.coder.feed(rest) + self.coder.finish()
+
+
 class Gzip64:
     """base64 of a gzip or zlib stream (``gzip64``). At most EXPANSION bytes come from
     one window; what would be more ends the stream (``limit-expanded-bytes``)."""

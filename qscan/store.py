@@ -11,8 +11,18 @@ import posix
 import time
 
 from qscan import sniff
-from qscan.fdio import O_NEW, WINDOW, digest_range, write_all
+from qscan.fdio import (
+    O_NEW,
+    O_READ,
+    WINDOW,
+    digest,
+    digest_range,
+    pread_all,
+    write_all,
+)
 from qscan.model import Defect, Defects, Item, Limits
+
+SMALL = 262144  # bytes that a guess is made of in memory
 
 
 class Store:
@@ -27,10 +37,12 @@ class Store:
         "directory",
         "emit",
         "expanded",
+        "fresh",
         "full",
         "items",
         "known",
         "limits",
+        "members",
         "parts",
         "paths",
     )
@@ -40,11 +52,14 @@ class Store:
         self.limits = limits
         self.emit = emit
         self.items: list[Item] = []
+        # Items that nobody has looked into yet.
+        self.fresh: list[Item] = []
         self.defects: list[Defect] = Defects()
         self.known: dict[str, Item] = {}
         self.paths: dict[str, int] = {}
         self.expanded = 0
         self.parts = 0
+        self.members = 0  # of archives
         self.count = 0
         self.full = False
         self.again = False
@@ -100,6 +115,31 @@ class Store:
             for code in coder.odd:  # type: ignore[attr-defined]
                 self.note(code, item.path)
 
+    def guess(self, fd: int, start: int, end: int, item: Item, coder: object) -> None:
+        """Decode bytes [start, end) as ``decode`` does, for what may well be there
+        already: small ones are compared before a file is made, empty ones dropped."""
+        if end - start > SMALL or coder is None:
+            self.decode(fd, start, end, item, coder)
+            if item.size:
+                self.add(item)
+            elif item.file is not None:
+                self._drop(item)
+            return
+        data = pread_all(fd, end - start, start)
+        data = coder.feed(data) + coder.finish()  # type: ignore[attr-defined]
+        other = self.known.get(digest(data))
+        if other is not None:
+            other.names += [name for name in item.names if name not in other.names]
+        if not data or other is not None:
+            return
+        item.file = f"{self.directory}/{self.name()}"
+        out = posix.open(item.file, O_NEW, 0o600)
+        try:
+            self._put(out, item, data)
+        finally:
+            posix.close(out)
+        self.add(item)
+
     def _put(self, out: int, item: Item, data: bytes) -> None:
         if not data:
             return
@@ -117,7 +157,18 @@ class Store:
     def add(self, item: Item) -> None:
         """The item is complete: type it, keep it, offer it."""
         item.detected_type = sniff.detect(item.head)
+        if item.detected_type == sniff.VAGUE and item.size > sniff.HEAD:
+            item.detected_type = self._look(item)
+        if item.names and not sniff.ordinary(item.names):
+            from qscan import names
+
+            names.note(self.defects, item)
+        if not sniff.honest(item):
+            from qscan import kinds
+
+            kinds.note(self.defects, item)
         if self.again and self._known(item):
+            self._drop(item)
             return
         # Answers are matched by path: no two items may share one.
         count = self.paths.get(item.path, 0) + 1
@@ -125,8 +176,26 @@ class Store:
         if count > 1:
             item.path = f"{item.path}+{count}"
         self.items.append(item)
+        if item.file is not None and item.span is None:
+            self.fresh.append(item)
         if item.file is not None and not item.scan:
             self.emit(item)  # type: ignore[operator]
+
+    def _drop(self, item: Item) -> None:
+        """What is there already takes no room twice."""
+        self.expanded -= item.size
+        posix.unlink(item.file)  # type: ignore[arg-type]
+        item.file = None
+
+    def _look(self, item: Item) -> str:
+        """The type of an item whose first bytes say nothing."""
+        if item.file is None or item.span is not None:
+            return sniff.VAGUE
+        fd = posix.open(item.file, O_READ)
+        try:
+            return sniff.detect_file(fd, item.size, item.head)
+        finally:
+            posix.close(fd)
 
     def further(self) -> None:
         """Other readings follow: what they yield is compared with what is here."""
@@ -145,10 +214,10 @@ class Store:
             return False
         fd = posix.open(item.file, posix.O_RDONLY | posix.O_CLOEXEC)
         try:
-            digest = digest_range(fd, 0, item.size)
+            key = digest_range(fd, 0, item.size)
         finally:
             posix.close(fd)
-        other = self.known.setdefault(digest, item)
+        other = self.known.setdefault(key, item)
         if other is item:
             return False
         other.names += [name for name in item.names if name not in other.names]

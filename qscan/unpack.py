@@ -15,8 +15,14 @@ from qscan.store import Store
 
 BLANK = b" \t\r\n\x0b\x0c\0"
 ENCODED = 40  # bytes that can be told to be encoded
+# Fields that are hardly ever there and may be names as a whole.
+NAMING = (b"content-description", b"content-location", b"content-name")
 SIGN = 16  # bytes that hold a sign in a text
 BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=\r\n"
+# Codes that are kept of what further readings find odd, and of what mere guesses do.
+READ = ("limit-", "name-", "type-", "archive-", "document-", "pdf-", "tnef-")
+GUESSED = ("limit-",)
+TEXTS = ("text/", "message/")
 # What begins like these holds nothing else.
 PLAIN_TYPES = ("", "text/plain", "text/html", "image/png", "image/jpeg", "image/gif")
 
@@ -98,18 +104,15 @@ class Unpacker:
             store.defects = Defects()
             try:
                 if reading.nothing:
-                    nothing = deep.Nothing(
+                    deep.Nothing(
                         store, source.fd, source.start, source.size, source.path
-                    )
-                    nothing.run()
+                    ).run()
                     self.look()
-                    for item in nothing.mails:
-                        self.queue_message(item)
                 else:
                     self._read(source, reading, False)
             finally:
                 for defect in store.defects:
-                    if defect.code.startswith("limit-"):
+                    if defect.code.startswith(GUESSED if reading.nothing else READ):
                         noted.append(defect)
                 store.defects = noted
             most = max(most, store.parts)
@@ -164,16 +167,41 @@ class Unpacker:
         store = self.store
         while store.fresh and not store.full:
             item = store.fresh.pop()
-            if (
-                item.names
-                or item.head.startswith(sniff.TNEF)
-                or item.detected_type not in PLAIN_TYPES
-                or "tnef" in item.declared_type
-            ):
-                from qscan import inner
+            if item.file is None:
+                continue
+            noted = store.defects
+            if item.origin == "guess":
+                # What is odd in a wrong guess says nothing about the message.
+                store.defects = Defects()
+            try:
+                self._look(item)
+            finally:
+                if store.defects is not noted:
+                    for defect in store.defects:
+                        if defect.code.startswith(GUESSED):
+                            noted.append(defect)
+                    store.defects = noted
 
-                if inner.look(store, item):
-                    self.queue_message(item)
+    def _look(self, item: Item) -> None:
+        kind = item.detected_type
+        if kind.startswith(TEXTS) and not (
+            item.origin == "mime" and item.encoding.encode() in mime.IDENTITY
+        ):
+            own = posix.open(item.file, O_READ)  # type: ignore[arg-type]
+            try:
+                self._signs(own, 0, item.size, item, False)
+            finally:
+                posix.close(own)
+        if (
+            item.names
+            or kind not in PLAIN_TYPES
+            or item.head.startswith(sniff.TNEF)
+            or "tnef" in item.declared_type
+        ):
+            from qscan import inner
+
+            if inner.look(self.store, item):
+                self.queue_message(item)
 
     # -- kinds of regions ---------------------------------------------------------
 
@@ -191,6 +219,7 @@ class Unpacker:
     def _plain(self, source: Source, region: mime.Region) -> None:
         """A message that is nothing but one plain text: the raw message shows it."""
         item = self._item(region)
+        item.names = _names(region.fields)
         item.span = (region.start, region.end)
         item.size = region.end - region.start
         item.head = pread_all(source.fd, min(sniff.HEAD, item.size), region.start)
@@ -235,7 +264,6 @@ class Unpacker:
         if region.kind == "message" and region.media.startswith(b"multipart/"):
             prefix = _type_field(region.fields)
         store.decode(source.fd, region.start, region.end, item, coder, prefix)
-        file = item.file
         store.add(item)
         if not plain and (coder is None or coder.odd):  # type: ignore[attr-defined]
             from qscan import inner
@@ -245,16 +273,8 @@ class Unpacker:
             return
         if region.kind == "message":
             self.queue_message(item)
-        if item.file is None or file is None:
-            return
-        if plain:
+        if plain and item.file is not None:
             self._signs(source.fd, region.start, region.end, item, True)
-        elif region.media.startswith((b"text/", b"message/")):
-            own = posix.open(item.file, O_READ)
-            try:
-                self._signs(own, 0, item.size, item, False)
-            finally:
-                posix.close(own)
 
     def _item(self, region: mime.Region) -> Item:
         return Item(
@@ -283,6 +303,7 @@ class Unpacker:
             rest = text[-SIGN:]
             found = (
                 b"begin " in text
+                or b"begin-base64 " in text
                 or b"BinHex" in text
                 or (plain and b"content-t" in text.lower())
             )
@@ -312,7 +333,16 @@ class Unpacker:
 def _names(fields: list[Header]) -> list[str]:
     """Every file name of a part; most have none."""
     for field in fields:
-        if b"name" in field.value.lower():
+        value = field.value.lower()
+        if b"name" in value or (
+            field.name.startswith(b"content-")
+            and (
+                field.name in NAMING
+                or b"(" in value
+                or b"=?" in value
+                or b"name" in value.translate(None, b' \t\r\n\0"\\')
+            )
+        ):
             from qscan import parameters
 
             return parameters.part_names(fields)

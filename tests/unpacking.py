@@ -77,7 +77,12 @@ def unpack(message: bytes, directory: Path, **changed: object) -> Unpacked:
             fdio.Deadline(600),
             clamd=False,
         )
-        contents = {item.path: _content(item, work.fd) for item in report.items[1:]}
+        # Of members of archives that nobody scans on their own only the head is kept.
+        contents = {
+            item.path: _content(item, work.fd)
+            for item in report.items[1:]
+            if item.file is not None or item.span is not None
+        }
     finally:
         work.abandon()
     return Unpacked(report, contents)
