@@ -14,9 +14,10 @@ VENV=$ROOT/.venv
 # shellcheck disable=SC2034 # used by the two scripts
 # What the main job needs, and what only the tests, the bench and the linters need.
 PACKAGES_RUN=(daemontools ucspi-tcp clamav clamav-daemon clamdscan clamav-testfiles
-    libdb5.3-dev libmagic1 gcc libc6-dev perl-base procps util-linux)
+    libdb5.3-dev libmagic1 libarchive13 gcc libc6-dev perl-base procps util-linux)
 # shellcheck disable=SC2034
-PACKAGES_TEST=(swaks qpsmtpd shellcheck ripmime perl strace)
+PACKAGES_TEST=(swaks qpsmtpd shellcheck ripmime perl strace
+    7zip arj bzip2 cpio genisoimage lzip xz-utils zip zstd)
 
 POLICY=/usr/sbin/policy-rc.d
 POLICY_MARK="written by qscan's install/lib.sh, to be removed by it"

@@ -440,6 +440,8 @@ class _Checker:
 def _value_remedy(setting: schema.Setting) -> str:
     if setting.kind == "codes":
         return "qscan.toml(5) lists all codes"
+    if setting.kind == "actions":
+        return 'write "CODE: ACTION"; qscan-defects(7) lists all codes'
     return f"the default is {schema.toml_value(setting.default)}"
 
 
@@ -502,6 +504,17 @@ def _check_meaning(checker: _Checker) -> list[str]:
                 "action.limits": "mail that was not scanned completely",
             }[name]
             warn(name, f'{name} = "{settings[name]}" delivers {what}')
+    own = settings["malformed.actions"]
+    assert isinstance(own, list)
+    for text in own:
+        code, action = schema.split_action(text, schema.ACTIONABLE)
+        limits = code.startswith("limit-") or "limit-".startswith(code.rstrip("*"))
+        if limits and action in ("deliver", "tag"):
+            warn(
+                "malformed.actions",
+                f'malformed.actions "{text}" delivers mail that was not scanned '
+                "completely",
+            )
     _check_literals(checker)
     return warnings
 

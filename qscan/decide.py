@@ -59,16 +59,24 @@ def verdict_of(cls: str) -> str:
     return "policy"
 
 
-def decide(findings: list[Finding], actions: dict[str, str]) -> Decision:
+def decide(
+    findings: list[Finding],
+    actions: dict[str, str],
+    codes: dict[tuple[str, str], str] | None = None,
+) -> Decision:
     """The worst action of all findings, and the finding it comes from.
 
     ``actions`` maps classes to actions; a class that is missing there is a bug and
-    raises KeyError rather than pass.
+    raises KeyError rather than pass. ``codes`` maps (source, rule) of findings to
+    actions that they have instead of their class's.
     """
     best: Finding | None = None
     rank = len(ACTIONS)
     for finding in findings:
-        place = ACTIONS.index(actions[finding.cls])
+        action = actions[finding.cls]
+        if codes:
+            action = codes.get((finding.source, finding.rule), action)
+        place = ACTIONS.index(action)
         if place < rank:
             best, rank = finding, place
     if best is None:

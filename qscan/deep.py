@@ -55,78 +55,8 @@ class Nothing:
         """Put everything that may be content into the store."""
         store = self.store
         read = reader(self.fd)
-        number = 0
-        for start, end in _segments(read, self.start, self.size):
-            number += 1
-            if number > SEGMENTS:
-                store.note("limit-parts", self.path)
-                return
-            head = read(start, min(HEAD, end - start))
-            names = _names(head[:FIELDS])
-            path = f"{self.path}{inner.GUESSED}.{number}"
-            for offset in _starts(head):
-                if store.late(path):
-                    return
-                self._content(start + offset, end, path, names)
-
-    def _content(self, start: int, end: int, path: str, names: list[str]) -> None:
-        """Decode what begins at ``start`` in every way that its first bytes allow."""
-        store = self.store
-        head = pread_all(self.fd, min(PEEK, end - start), start)
-        solid = head.translate(None, BLANKS + b"\0")
-        if not solid:
-            return
-        ways: list[tuple[str, object]] = []
-        junk = len(solid.translate(None, variants.ALPHABET + b"="))
-        if junk <= MOST * len(solid):
-            ways.append(("base64", transfer.Base64()))
-            ways.append(("base64-part", variants.Paragraph()))
-        if b"=" in head:
-            ways.append(("quoted-printable", transfer.QuotedPrintable()))
-        if _is_uu(head):
-            ways.append(("x-uuencode", transfer.UU()))
-        if len(ways) == 0 or junk:
-            ways.append(("", None))
-        for name, coder in ways:
-            if store.late(path):
-                return
-            item = Item(path, "guess", list(names), "", name)
-            store.guess(self.fd, start, end, item, coder)
-            if coder is not None and coder.odd:  # type: ignore[attr-defined]
-                inner.again(store, self.fd, start, end, item, coder)
-
-
-def reader(fd: int) -> Read:
-    """Reads ``fd`` with LF in place of every bare CR; lengths stay."""
-
-    def read(position: int, length: int) -> bytes:
-        data = pread_all(fd, length + 1, position)
-        if b"\r" not in data:
-            return data[:length]
-        lines = data.split(b"\r\n")
-        return b"\r\n".join([line.replace(b"\r", b"\n") for line in lines])[:length]
-
-    return read
-
-
-class Nothing:
-    """The reading that trusts nothing, of bytes [start, size) of ``fd``; ``path`` is
-    that of the message there."""
-
-    def __init__(self, store: Store, fd: int, start: int, size: int, path: str) -> None:
-        self.store = store
-        self.fd = fd
-        self.start = start
-        self.size = size
-        self.path = path
-
-    def run(self) -> None:
-        """Put everything that may be content into the store."""
-        store = self.store
-        read = reader(self.fd)
-        number = 0
-        for start, end in _segments(read, self.start, self.size):
-            number += 1
+        segments = _segments(read, self.start, self.size)
+        for number, (start, end) in enumerate(segments, 1):
             if number > SEGMENTS:
                 store.note("limit-parts", self.path)
                 return

@@ -52,9 +52,9 @@ def is_mail(item: Item) -> bool:
     if kind.startswith("message/") and item.origin == "mime":
         return False  # walked where it stands
     named = any(name.lower().endswith(MAIL_NAMES) for name in item.names)
-    if not named and item.origin == "mime":
-        if kind.startswith("text/") or item.detected_type != "message/rfc822":
-            return False
+    text = kind.startswith("text/") or item.detected_type != "message/rfc822"
+    if not named and item.origin == "mime" and text:
+        return False
     first = item.head.lstrip(b"\r\n").lower()
     return named or first.startswith(MAIL_FIELDS)
 
@@ -72,8 +72,8 @@ def again(
         careless = any(word in encoding for word in CARELESS)
         code = "misspelt" if careless else "unknown"
         store.note(f"{code}-transfer-encoding", item.path, item.encoding)
-        for name in (b"base64", b"quoted-printable", b"x-uuencode"):
-            ways.append((f"as-{name.decode()}", start, transfer.decoder(name)))
+        for known in ("base64", "quoted-printable", "x-uuencode"):
+            ways.append((f"as-{known}", start, transfer.decoder(known.encode())))
         ways.append(("as-yenc", start, oldcodes.YEnc()))
         ways.append(("as-binhex", start, oldcodes.BinHex()))
         ways.append(("as-gzip64", start, oldcodes.Gzip64()))

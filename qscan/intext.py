@@ -5,8 +5,6 @@ Does: unpack every such file into the store, annotate MIME fields that stand in 
 Never does: walk MIME. Imported when a text shows a sign of such content.
 """
 
-import posix
-
 from qscan import headers, mime, oldcodes, transfer, variants
 from qscan.fdio import WINDOW, pread_all
 from qscan.model import Defect, Item

@@ -187,7 +187,7 @@ class Frame:
 class Window:
     """Random access to a file through one bounded window."""
 
-    __slots__ = ("base", "bare", "buffer", "read", "size")
+    __slots__ = ("bare", "base", "buffer", "read", "size")
 
     def __init__(self, read: object, size: int) -> None:
         self.read = read

@@ -73,6 +73,13 @@ def number(value: Value) -> float:
     raise TypeError(f"setting is no number: {value!r}")
 
 
+def texts(value: Value) -> list[str]:
+    """A setting that is a list."""
+    if isinstance(value, list):
+        return value
+    raise TypeError(f"setting is no list: {value!r}")
+
+
 def limits_of(values: dict[str, Value]) -> Limits:
     """The bounds of unpacking from the settings."""
     return Limits(
@@ -86,6 +93,18 @@ def limits_of(values: dict[str, Value]) -> Limits:
             int(number(values["tnef.memory_bytes"])),
             int(number(values["tnef.wall_seconds"])),
         ),
+        (
+            int(number(values["archive.cpu_seconds"])),
+            int(number(values["archive.memory_bytes"])),
+            int(number(values["archive.wall_seconds"])),
+            int(number(values["archive.depth"])),
+            int(number(values["archive.members"])),
+            int(number(values["archive.expanded_bytes"])),
+            int(number(values["archive.ratio"])),
+            bool(values["archive.passwords"]),
+        )
+        if values["archive.open"]
+        else None,
     )
 
 
@@ -125,15 +144,17 @@ def examine(
     finally:
         if session is not None:
             session.leave()
+    codes: dict[tuple[str, str], str] | None = None
     if report.defects:
         from qscan import defects
 
-        refused = values["malformed.refuse"]
-        if not isinstance(refused, list):
-            raise TypeError("malformed.refuse is no list")
-        report.findings += defects.judge(report.defects, refused)
+        own = defects.own_actions(texts(values["malformed.actions"]))
+        refused = texts(values["malformed.refuse"])
+        judged = defects.judge(report.defects, refused, own)
+        report.findings += judged
+        codes = defects.actions_of(judged, own)
     actions = {cls: str(values[f"action.{cls}"]) for cls in decide.CLASSES}
-    decision = decide.decide(report.findings, actions)
+    decision = decide.decide(report.findings, actions, codes)
     report.decision = decision
     report.verdict = decision.verdict
     report.action = decision.action
@@ -237,6 +258,8 @@ def _collect(report: Report, replies: dict[str, ScanReply], settings: Settings) 
 def digest(items: list[Item], message: tuple[int, int, int]) -> None:
     """Fill in ``sha256`` of every item; ``message`` = (fd, start, end)."""
     for item in items:
+        if item.file is None and item.span is None and item.path != RAW:
+            continue  # a member of an archive that nobody wrote out
         if item.file is not None:
             fd = posix.open(item.file, O_READ)
             start, end = item.span or (0, item.size)
@@ -257,9 +280,14 @@ def examine_file(
     *,
     clamd: bool = True,
     digests: bool = False,
+    look: object = None,
 ) -> Report:
     """What the wrapper would do with the message on descriptor ``source`` (read to its
-    end), with the work directory below ``work_dir``; nothing is left there."""
+    end), with the work directory below ``work_dir``; nothing is left there.
+
+    ``look(report, fd, size)`` is called while the files of all items are there; the
+    message is in bytes [RESERVE, RESERVE + size) of ``fd``.
+    """
     from qscan.actions import reject
     from qscan.outcomes import BY_NAME
 
@@ -282,6 +310,8 @@ def examine_file(
         if digests:
             end = spool.RESERVE + size
             digest(report.items, (work.fd, spool.RESERVE, end))
+        if look is not None:
+            look(report, work.fd, size)  # type: ignore[operator]
     finally:
         work.abandon()
     report.ms["read"] = read

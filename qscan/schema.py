@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from qscan.decide import ACTIONS
 from qscan.defects import CLASS_OF, DEFECTS, REFUSED_DEFECTS
-from qscan.settings import DIALECTS, FROM_ENVIRONMENT
+from qscan.settings import DIALECTS, FROM_ENVIRONMENT, TNEF_DELIVER
 from qscan.tnef import CODES as TNEF_DEFECTS
 
 Value = str | int | bool | list[str]
@@ -39,6 +39,9 @@ REFUSABLE = (
     *(code for code, (hides, _) in TNEF_DEFECTS.items() if not hides),
 )
 
+# What malformed.actions may name, besides beginnings of them with a *.
+ACTIONABLE = (*DEFECTS, *TNEF_DEFECTS)
+
 # sizeof(sun_path) less the final NUL on Linux (unix(7)).
 SOCKET_PATH_MAX = 107
 
@@ -46,8 +49,8 @@ SOCKET_PATH_MAX = 107
 @dataclass(frozen=True)
 class Setting:
     """One row. ``kind`` is one of the keys of ``KIND_NAMES``; ``minimum`` and
-    ``maximum`` bound an ``int``; ``choices`` bound a ``choice`` or the members of a
-    ``codes`` list; ``unit`` is for people.
+    ``maximum`` bound an ``int``; ``choices`` bound a ``choice``, the members of a
+    ``codes`` list, or the codes in an ``actions`` list; ``unit`` is for people.
     """
 
     name: str
@@ -82,6 +85,7 @@ KIND_NAMES = {
     "bool": "true or false",
     "literals": "a list of texts",
     "codes": "a list of texts",
+    "actions": "a list of texts",
 }
 
 
@@ -268,6 +272,100 @@ TABLE: tuple[Setting, ...] = (
         "seconds",
         "How long the unpacking of one winmail.dat may take.",
     ),
+    Setting(
+        "tnef.deliver",
+        "choice",
+        "as-is",
+        "How a message with a winmail.dat (TNEF) is delivered: as-is, byte for byte; "
+        "beside, its attachments follow it as ordinary MIME parts; instead, they are "
+        "in its place, and where there is no other text its text. Everything else in "
+        "the message stays byte for byte, and X-Qscan notes the change. Only what was "
+        "unpacked to the last byte and can be read in one way is changed; a signed or "
+        "encrypted message never is. A winmail.dat that holds more than attachments "
+        "and texts (an appointment, a task, a receipt) stays beside them. The log says "
+        "what was done, or why not.",
+        choices=TNEF_DELIVER,
+    ),
+    Setting(
+        "tnef.break_dkim",
+        "bool",
+        False,
+        "Whether tnef.deliver may change a message that has a DKIM or ARC signature, "
+        "which is broken by that. Whoever checks it after qscan will see it fail.",
+    ),
+    Setting(
+        "archive.open",
+        "bool",
+        True,
+        "Whether archives and documents are opened, so that names and types of what is "
+        "in them are known and it is scanned by itself. clamd opens what it knows "
+        "anyway.",
+    ),
+    _int(
+        "archive.depth",
+        16,
+        1,
+        100,
+        "levels",
+        "How deep archives in archives may be. A compressed tar is two levels.",
+    ),
+    _int(
+        "archive.members",
+        10_000,
+        1,
+        1_000_000,
+        "members",
+        "How many members all archives of a message may have together.",
+    ),
+    _int(
+        "archive.ratio",
+        500,
+        10,
+        1_000_000,
+        "times",
+        "How many times its own size an archive may hold, once that is 10 MB or more.",
+    ),
+    _int(
+        "archive.expanded_bytes",
+        500_000_000,
+        1_000_000,
+        100_000_000_000,
+        "bytes",
+        "How many bytes one attachment may hold, everything inside it counted.",
+    ),
+    _int(
+        "archive.cpu_seconds",
+        20,
+        1,
+        3600,
+        "seconds",
+        "How much processor time the opening of one attachment may cost.",
+    ),
+    _int(
+        "archive.memory_bytes",
+        512_000_000,
+        64_000_000,
+        64_000_000_000,
+        "bytes",
+        "How much memory the opening of one attachment may take. Archives packed with "
+        "large dictionaries need as much.",
+    ),
+    _int(
+        "archive.wall_seconds",
+        40,
+        1,
+        3600,
+        "seconds",
+        "How long the opening of one attachment may take; what limit.unpack_seconds "
+        "leaves, if that is less.",
+    ),
+    Setting(
+        "archive.passwords",
+        "bool",
+        False,
+        "Whether words of the message's own text are tried as passwords of encrypted "
+        "zip members, at most 200. What opens is scanned like everything else.",
+    ),
     _action(
         "virus",
         "reject",
@@ -365,6 +463,19 @@ TABLE: tuple[Setting, ...] = (
         choices=REFUSABLE,
     ),
     Setting(
+        "malformed.actions",
+        "actions",
+        [],
+        'Defects that have an action of their own, each as "CODE: ACTION", for '
+        'instance "archive-encrypted: reject" or "base64-junk: tag". It counts instead '
+        "of the action of the class, and makes a finding of a code that is otherwise "
+        'only noted. A * at the end stands for all codes that begin so ("name-*: '
+        'tag"); the code itself beats a beginning, a longer beginning a shorter one. '
+        "tnef-malformed stands for every tnef- code that may hide something. Codes are "
+        "in qscan-defects(7).",
+        choices=ACTIONABLE,
+    ),
+    Setting(
         "reject.dialect",
         "choice",
         "plain",
@@ -424,7 +535,8 @@ GROUP_DOCS = {
     "clamd": "The virus scanner.",
     "scan": "What is scanned.",
     "limit": "Limits for one message.",
-    "tnef": "Limits for the process that unpacks a winmail.dat.",
+    "tnef": "Limits for the process that unpacks a winmail.dat, and its delivery.",
+    "archive": "Opening archives and documents, in a process with limits.",
     "action": "What is done about findings, by class. When a message has several, the "
     "first of these wins: "
     + ", ".join(ACTIONS)
@@ -489,7 +601,7 @@ def check(setting: Setting, value: object) -> Value:
         if (low is not None and value < low) or (high is not None and value > high):
             raise ValueError(f"must be from {low} to {high}, not {value}")
         return value
-    if kind in ("literals", "codes"):
+    if kind in ("literals", "codes", "actions"):
         return _check_list(setting, value)
     if not isinstance(value, str):
         raise ValueError(f"must be {KIND_NAMES[kind]}, not {_shown(value)}")
@@ -521,6 +633,7 @@ def _check_list(setting: Setting, value: object) -> list[str]:
     if not isinstance(value, list):
         raise ValueError(f"must be a list of texts, not {_shown(value)}")
     seen: list[str] = []
+    codes: list[str] = []
     for index, member in enumerate(value):
         if not isinstance(member, str):
             raise MemberError(
@@ -528,7 +641,15 @@ def _check_list(setting: Setting, value: object) -> list[str]:
             )
         if member in seen:
             raise MemberError(index, f"must not hold {_shown(member)} twice")
-        if setting.kind == "codes":
+        if setting.kind == "actions":
+            try:
+                code, _ = split_action(member, setting.choices)
+            except ValueError as error:
+                raise MemberError(index, str(error)) from None
+            if code in codes:
+                raise MemberError(index, f"must not name {_shown(code)} twice")
+            codes.append(code)
+        elif setting.kind == "codes":
             if member not in setting.choices:
                 close = difflib.get_close_matches(member, setting.choices, n=1)
                 hint = f' (did you mean "{close[0]}"?)' if close else ""
@@ -544,6 +665,29 @@ def _check_list(setting: Setting, value: object) -> list[str]:
             )
         seen.append(member)
     return seen
+
+
+def split_action(text: str, known: tuple[str, ...]) -> tuple[str, str]:
+    """``CODE: ACTION`` -> (code, or its beginning and a *; action). Raises
+    ``ValueError`` when ``known`` has no such code, or there is no such action."""
+    code, colon, action = (part.strip() for part in text.partition(":"))
+    if not colon:
+        raise ValueError(f'must hold texts "CODE: ACTION", not {_shown(text)}')
+    if code.endswith("*"):
+        begin = code[:-1]
+        if not begin or not any(one.startswith(begin) for one in known):
+            raise ValueError(f"must name defects, and none begins with {_shown(begin)}")
+    elif code not in known:
+        close = difflib.get_close_matches(code, known, n=1)
+        hint = f' (did you mean "{close[0]}"?)' if close else ""
+        raise ValueError(f"must name codes of defects, not {_shown(code)}{hint}")
+    if action not in ACTIONS:
+        close = difflib.get_close_matches(action, ACTIONS, n=1)
+        hint = f' (did you mean "{close[0]}"?)' if close else ""
+        raise ValueError(
+            f"must have the action {one_of(ACTIONS)}, not {_shown(action)}{hint}"
+        )
+    return code, action
 
 
 def split_address(address: str) -> tuple[str, str, int]:
@@ -735,6 +879,9 @@ def man_text() -> str:
                 f".BR {setting.environment_name()} ,",
                 "set by tcprules.",
             ]
+        if setting.kind == "actions":
+            lines += [".br", "Allowed: the codes of", ".BR qscan\\-defects (7)"]
+            lines += ["with the actions", _roff(", ".join(ACTIONS) + ".")]
         if setting.kind == "codes":
             lines += [".br", "All codes:"]
             codes = ", ".join(setting.choices) + "."
@@ -743,6 +890,7 @@ def man_text() -> str:
     lines += [
         ".SH SEE ALSO",
         ".BR qscan (1),",
+        ".BR qscan\\-defects (7),",
         ".BR qscan\\-queue (8),",
         ".BR qmail\\-queue (8),",
         ".BR tcprules (1),",

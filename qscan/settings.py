@@ -16,7 +16,7 @@ import sys
 from qscan import fdio
 from qscan.fdio import Failure
 
-FORMAT = b"1"  # older or newer files are refused: compile again
+FORMAT = b"2"  # older or newer files are refused: compile again
 
 Value = str | int | float | bool | list[str]
 
@@ -230,8 +230,15 @@ def _changed(source: tuple[str, int, int, str]) -> str:
 
 
 # The settings that tcprules may override, see schema.py (a test holds them equal).
-FROM_ENVIRONMENT = ("header.qscan", "header.virus_scanned", "reject.dialect")
+FROM_ENVIRONMENT = (
+    "header.qscan",
+    "header.virus_scanned",
+    "reject.dialect",
+    "tnef.deliver",
+)
 DIALECTS = ("plain", "notqmail", "netqmail", "stderr", "indimail", "auto")
+TNEF_DELIVER = ("as-is", "beside", "instead")
+_CHOICES = {"reject.dialect": DIALECTS, "tnef.deliver": TNEF_DELIVER}
 
 
 def override(values: dict[str, Value], environment: dict[bytes, bytes]) -> str:
@@ -244,8 +251,8 @@ def override(values: dict[str, Value], environment: dict[bytes, bytes]) -> str:
         for name in FROM_ENVIRONMENT:
             if key[6:].decode("ascii", "replace") != name.upper().replace(".", "_"):
                 continue
-            if name == "reject.dialect":
-                if text in DIALECTS:
+            if name in _CHOICES:
+                if text in _CHOICES[name]:
                     values[name] = text
                     break
             elif text in ("0", "1", "true", "false", "yes", "no"):

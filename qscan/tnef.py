@@ -55,6 +55,8 @@ CODES: dict[str, tuple[bool, str]] = {
     "tnef-long-name": (False, "a file name too long for any system"),
     "tnef-memory-limit": (True, "unpacking took too much memory"),
     "tnef-nested-too-deep": (True, "nested more deeply than the limit"),
+    "tnef-no-data": (True, "an attachment without content"),
+    "tnef-odd-name": (True, "a file name with control characters"),
     "tnef-odd-length": (False, "an object of fixed size has another size"),
     "tnef-order": (False, "message objects after those of an attachment"),
     "tnef-parser-error": (True, "the library failed on a defective file"),
@@ -65,6 +67,7 @@ CODES: dict[str, tuple[bool, str]] = {
     "tnef-reference": (False, "an attachment that is elsewhere"),
     "tnef-rtf": (False, "the compressed text is damaged"),
     "tnef-short-last-object": (False, "a last object that some programs ignore"),
+    "tnef-too-many-names": (True, "an attachment with more names than are looked at"),
     "tnef-too-many-objects": (True, "more objects or properties than the limit"),
     "tnef-trailing-data": (True, "bytes behind the last object"),
     "tnef-trailing-newline": (False, "a line end behind the last object"),
@@ -96,6 +99,9 @@ _ISTREAM = b"\x0c" + bytes(7) + IMESSAGE[8:]
 _INTERFACES = (IMESSAGE, _ISTORAGE, _ISTREAM)
 
 # Object names of [MS-OXTNEF] section 2.1.3.2 that matter here.
+_FROM = 0x8000
+_SUBJECT = 0x8004
+_CLASS = 0x8008
 _BODY = 0x800C
 _DATA = 0x800F
 _TITLE = 0x8010
@@ -173,6 +179,7 @@ _FIXED = {
 _SHORT = (0x0002, 0x000B)
 _UNSPECIFIED = 0x0000
 _NULL = 0x0001
+_ERROR = 0x000A
 _OBJECT = 0x000D
 _STRING8 = 0x001E
 _UNICODE = 0x001F
@@ -186,17 +193,42 @@ _ATTACH_METHOD = 0x3705
 _ATTACH_RENDERING = 0x3709
 _MIME_TAG = 0x370E
 _INTERNET_CODEPAGE = 0x3FDE
+_ATTACH_ENCODING = 0x3702
+_CONTENT_ID = 0x3712
+_EXTENSION = 0x3703
 # long file name, file name, display name, transport name, long path, path
-_NAME_IDS = (0x3707, 0x3704, 0x3001, 0x370C, 0x370D, 0x3708)
+_NAME_IDS = (0x3707, 0x3704, 0x3001, 0x370C, 0x370D, 0x3708, _EXTENSION)
+# The best name to show first; 0 is the title of the attachment, object 0x8010.
+_RANKS = (0x3707, 0, 0x3704, 0x370C, 0x3001, 0x370D, 0x3708)
 _BODY_IDS = {0x1000: "text", 0x3FD9: "text", 0x1013: "html", 0x1009: "rtf"}
+# What a message says about itself, in the order of preference.
+_TEXT_IDS = {
+    0x001A: "class",
+    0x0037: "subject",
+    0x0C1A: "sender",
+    0x0042: "sender",
+    0x5D01: "address",
+    0x0C1F: "address",
+    0x0E04: "to",
+    0x0E03: "cc",
+    0x1035: "identity",
+}
+_TIME_IDS = (0x0039, 0x0E06)  # submitted, delivered
 _INTERESTING = frozenset(
     (
-        *(_ATTACH_DATA, _ATTACH_METHOD, _ATTACH_RENDERING),
-        *(_MIME_TAG, _INTERNET_CODEPAGE),
+        *(_ATTACH_DATA, _ATTACH_METHOD, _ATTACH_RENDERING, _ATTACH_ENCODING),
+        *(_MIME_TAG, _INTERNET_CODEPAGE, _CONTENT_ID),
         *_NAME_IDS,
         *_BODY_IDS,
+        *_TEXT_IDS,
+        *_TIME_IDS,
     )
 )
+# These are of a type with a length, or nobody knows what they are.
+_NEVER_FIXED = frozenset((_ATTACH_DATA, *_NAME_IDS, *_BODY_IDS))
+# OID of MacBinary, [MS-OXCMSG] section 2.2.2.12 (PidTagAttachEncoding).
+_MACBINARY = bytes.fromhex("2a864886f714030b01")
+_CONTENTS = ("data", "binary", "object", "nested")  # kinds of spans
 _BY_REFERENCE = (2, 3, 4, 7)  # PidTagAttachMethod: the content is somewhere else
 
 # How programs read what the format leaves open; all combinations are tried on a list
@@ -253,17 +285,23 @@ class Attachment:
 
     ``path`` "tnef/1", nested "tnef/1/tnef/2"; ``names`` every name it carries in every
     likely decoding; ``spans`` (offset, length, kind) of the outermost blob, kind one of
-    data, binary, object, nested, metafile, property, unknown, trailing;
-    ``declared_type`` its MIME type if it says one.
+    data, binary, object, nested, metafile, property, unknown, trailing, fork (of a
+    MacBinary content); ``declared_type`` and ``content_id`` if it says one;
+    ``filename`` the name to show, "" when it has none.
     """
 
     __slots__ = (
+        "_at",
         "_contents",
+        "_elsewhere",
         "_lists",
+        "_mac",
         "_objects",
         "_raw",
         "_titles",
+        "content_id",
         "declared_type",
+        "filename",
         "names",
         "path",
         "spans",
@@ -274,7 +312,12 @@ class Attachment:
         self.names: list[str] = []
         self.spans: list[tuple[int, int, str]] = []
         self.declared_type = ""
-        self._raw: list[tuple[bytes, bool]] = []
+        self.content_id = ""
+        self.filename = ""
+        self._at = 0
+        self._elsewhere = False
+        self._mac = False
+        self._raw: list[tuple[bytes, bool, int]] = []
         self._titles = 0
         self._lists = 0
         self._contents = 0
@@ -283,27 +326,45 @@ class Attachment:
 
 class Body:
     """A message text: ``path``, ``offset`` and ``length`` in the outermost blob,
-    ``kind`` text, html or rtf (compressed, see ``rtf``)."""
+    ``kind`` text, html or rtf (compressed, see ``rtf``), ``codec`` Python's name of
+    what it is written in, "" when the stream does not say."""
 
-    __slots__ = ("kind", "length", "offset", "path")
+    __slots__ = ("codec", "kind", "length", "offset", "path")
 
     def __init__(self, path: str, offset: int, length: int, kind: str) -> None:
         self.path = path
         self.offset = offset
         self.length = length
         self.kind = kind
+        self.codec = ""
+
+
+class Message:
+    """What a stream says about its message: ``path`` of its attachment, "" for the
+    outermost; ``texts`` class, subject, sender, address, to, cc, identity (Internet
+    message id) as far as they are there, the first TEXT bytes; ``time`` a FILETIME
+    (100 ns since 1601 UTC), 0 when there is none."""
+
+    __slots__ = ("path", "texts", "time")
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.texts: dict[str, str] = {}
+        self.time = 0
 
 
 class Reading:
     """What a TNEF blob holds. ``nested`` is (path, offset, length) of each stream in
-    it; ``defects`` what is not as it must be, ``where`` "offset N"."""
+    it, ``messages`` what each says about itself; ``defects`` what is not as it must be,
+    ``where`` "offset N"."""
 
-    __slots__ = ("attachments", "bodies", "defects", "nested")
+    __slots__ = ("attachments", "bodies", "defects", "messages", "nested")
 
     def __init__(self) -> None:
         self.attachments: list[Attachment] = []
         self.bodies: list[Body] = []
         self.defects: list[Defect] = []
+        self.messages: list[Message] = []
         self.nested: list[tuple[str, int, int]] = []
 
     def harmless(self) -> bool:
@@ -335,16 +396,28 @@ class _Stream:
     __slots__ = (
         "_loose",
         "attachments",
+        "bodies",
         "codecs",
         "current",
         "depth",
         "end",
+        "internet",
         "lists",
+        "oem",
         "path",
+        "said",
         "start",
+        "times",
     )
 
     def __init__(self, start: int, end: int, path: str, depth: int) -> None:
+        # a body and whether its own property says that it is UTF-16
+        self.bodies: list[tuple[Body, bool]] = []
+        # property id or object name -> bytes, whether they are UTF-16
+        self.said: dict[int, tuple[bytes, bool]] = {}
+        self.times: dict[int, int] = {}
+        self.oem = ""
+        self.internet = ""
         self.start = start
         self.end = end
         self.path = path
@@ -355,8 +428,9 @@ class _Stream:
         self.lists: set[int] = set()
         self._loose: Attachment | None = None
 
-    def begin(self) -> Attachment:
+    def begin(self, at: int) -> Attachment:
         self.current = Attachment(f"{self.path}tnef/{len(self.attachments) + 1}")
+        self.current._at = at
         self.attachments.append(self.current)
         return self.current
 
@@ -510,12 +584,43 @@ class _Walk:
         for attachment in stream.all():
             if attachment is stream._loose and not attachment.spans:
                 continue
-            for raw, wide in attachment._raw:
-                for name in _texts(raw, wide, stream.codecs):
-                    if name not in attachment.names:
+            if attachment is stream._loose:
+                self.reading.attachments.append(attachment)
+                continue
+            best = len(_RANKS)
+            extensions: list[str] = []
+            for raw, wide, ident in attachment._raw:
+                texts = _texts(raw, wide, stream.codecs)
+                rank = _RANKS.index(ident) if ident in _RANKS else best
+                if texts and rank < best:
+                    best = rank
+                    attachment.filename = texts[0]
+                for name in texts:
+                    if ident == _EXTENSION:
+                        extensions.append(name)
+                    elif name not in attachment.names:
                         attachment.names.append(name)
-            del attachment.names[MAX_NAMES:]
+            ends = [name.lower() for name in attachment.names]
+            for name in extensions:
+                # News only when no name has it.
+                if not any(end.endswith(name.lower()) for end in ends):
+                    attachment.names.append(name)
+            if not attachment._elsewhere and not any(
+                kind in _CONTENTS for _, _, kind in attachment.spans
+            ):
+                self.defect("tnef-no-data", attachment._at, attachment.path)
+            if len(attachment.names) > MAX_NAMES:
+                self.defect("tnef-too-many-names", attachment._at, attachment.path)
+                del attachment.names[MAX_NAMES:]
             self.reading.attachments.append(attachment)
+        for body, wide in stream.bodies:
+            if wide:
+                body.codec = "utf_16_le"
+            elif body.kind == "html":
+                body.codec = stream.internet or stream.oem
+            elif body.kind == "text":
+                body.codec = stream.oem or stream.internet
+        self.reading.messages.append(_message(stream))
 
     def stream(self, stream: _Stream) -> None:
         start, end = stream.start, stream.end
@@ -675,23 +780,23 @@ class _Walk:
         end = start + length
         if name in _ATTACHMENT_NAMES:
             if name == _RENDDATA:
-                begun = stream.begin()
+                begun = stream.begin(at)
                 if length >= 64:
                     begun.spans.append((start, length, "unknown"))
                 return
             attachment = stream.current
             if attachment is None:
                 self.defect("tnef-data-before-renddata", at, f"name {name:04x}")
-                attachment = stream.begin()
+                attachment = stream.begin(at)
             if name == _DATA:
                 self.data(stream, attachment, at, start, length, "data")
             elif name == _TITLE:
                 attachment._titles += 1
                 if attachment._titles > 1:
                     self.defect("tnef-duplicate-title", at)
-                self.name(attachment, at, start, length, False, stream.end)
+                self.name(stream, attachment, at, start, length, False, 0)
             elif name == _TRANSPORT_NAME:
-                self.name(attachment, at, start, length, False, stream.end)
+                self.name(stream, attachment, at, start, length, False, 0x370C)
             elif name == _METAFILE:
                 attachment.spans.append((start, length, "metafile"))
                 self.look_inside(stream, attachment, start, length)
@@ -706,10 +811,14 @@ class _Walk:
             stream.lists.add(name)
             self.properties(stream, None, at, start, end, name == _RECIPIENTS)
         elif name == _BODY:
-            self.body(stream, start, length, "text")
+            self.body(stream, start, length, "text", False)
         elif name == _CODEPAGE:
             if length >= 4:
-                self.codepage(stream, at, self.u32(start, end))
+                number = self.u32(start, end)
+                self.codepage(stream, at, number)
+                stream.oem = stream.oem or codec(number) or ""
+        elif name in (_CLASS, _SUBJECT, _FROM) and length < OPAQUE:
+            stream.said.setdefault(name, (self.get(start, length, end), False))
         elif name == _VERSION:
             if length >= 4 and self.u32(start, end) != 0x10000:
                 self.defect("tnef-version", at, f"{self.u32(start, end):08x}")
@@ -728,14 +837,19 @@ class _Walk:
 
     def name(
         self,
+        stream: _Stream,
         attachment: Attachment,
         at: int,
         start: int,
         length: int,
         wide: bool,
-        end: int,
+        ident: int,
     ) -> None:
-        if length <= 0 or len(attachment._raw) >= MAX_NAMES:
+        """Keep a name for later; ``ident`` of _RANKS, or another property."""
+        if length <= 0:
+            return
+        if len(attachment._raw) >= MAX_NAMES:
+            self.defect("tnef-too-many-names", at, attachment.path)
             return
         half = MAX_NAME if wide else MAX_NAME // 2
         if length > 2 * half:
@@ -744,16 +858,25 @@ class _Walk:
             tail = length - half
             if wide:
                 tail &= ~1
-            raw = self.get(start, half, end) + self.get(start + tail, half, end)
+            raw = self.get(start, half, stream.end)
+            raw += self.get(start + tail, half, stream.end)
         else:
-            raw = self.get(start, length, end)
-        if (raw, wide) not in attachment._raw:
-            attachment._raw.append((raw, wide))
+            raw = self.get(start, length, stream.end)
+        if not wide and len(raw.translate(None, _CONTROLS)) < len(raw):
+            # Not a name: what else may it be?
+            self.defect("tnef-odd-name", at, raw[:8].hex())
+            attachment.spans.append((start, length, "unknown"))
+            self.look_inside(stream, attachment, start, length)
+        if (raw, wide, ident) not in attachment._raw:
+            attachment._raw.append((raw, wide, ident))
 
-    def body(self, stream: _Stream, start: int, length: int, kind: str) -> None:
+    def body(
+        self, stream: _Stream, start: int, length: int, kind: str, wide: bool
+    ) -> None:
         if length > 0:
-            path = f"{stream.path}tnef/{kind}"
-            self.reading.bodies.append(Body(path, start, length, kind))
+            body = Body(f"{stream.path}tnef/{kind}", start, length, kind)
+            self.reading.bodies.append(body)
+            stream.bodies.append((body, wide))
 
     def data(
         self,
@@ -845,7 +968,12 @@ class _Walk:
             self.defect(code, where, detail)
             found = found + self.carve(where, end)
         for ident, kind, offset, length in found:
+            if table and ident in _SAID:
+                continue  # of a recipient
             self.value(stream, attachment, at, ident, kind, offset, length)
+        if attachment is not None and attachment._mac:
+            attachment._mac = False
+            self.forks(stream, attachment)
 
     def values(
         self, start: int, end: int, table: bool, dialect: int
@@ -967,6 +1095,11 @@ class _Walk:
                 return at, (code, f"{number} x {width} of {end - at} bytes"), question
             if ident in _INTERESTING and number:
                 found.append((ident, base, at, width))
+            if ident in _NEVER_FIXED and base != _ERROR:
+                odd.append(
+                    ("tnef-property-type", at, f"type {kind:04x}, id {ident:04x}")
+                )
+                found.append((ident, _BINARY, at, number * width))
             return min(at + (number * width + 3 & ~3), end), None, question
         if base in (_UNSPECIFIED, _NULL):
             odd.append(("tnef-property-type", at, f"type {kind:04x}, id {ident:04x}"))
@@ -1041,8 +1174,14 @@ class _Walk:
                 number = self.u32(offset, offset + length)
                 if ident == _INTERNET_CODEPAGE and attachment is None:
                     self.codepage(stream, at, number)
+                    stream.internet = stream.internet or codec(number) or ""
                 elif ident == _ATTACH_METHOD and number in _BY_REFERENCE:
                     self.defect("tnef-reference", at, f"method {number}")
+                    if attachment is not None:
+                        attachment._elsewhere = True
+            elif kind == 0x0040 and ident in _TIME_IDS and attachment is None:
+                raw = self.get(offset, 8, offset + length)
+                stream.times.setdefault(ident, int.from_bytes(raw, "little"))
             return
         if ident == _ATTACH_DATA:
             if attachment is None:
@@ -1050,23 +1189,90 @@ class _Walk:
             word = "object" if kind == _OBJECT else "binary"
             self.data(stream, attachment or stream.loose(), at, offset, length, word)
         elif ident in _BODY_IDS and attachment is None:
-            self.body(stream, offset, length, _BODY_IDS[ident])
+            self.body(stream, offset, length, _BODY_IDS[ident], kind == _UNICODE)
             self.look_inside(stream, stream.loose(), offset, length)
         elif ident in _NAME_IDS and attachment is not None:
-            self.name(attachment, at, offset, length, kind == _UNICODE, stream.end)
-        elif ident == _MIME_TAG and attachment is not None:
-            raw = self.get(offset, min(length, 256), offset + length)
+            wide = kind == _UNICODE
+            self.name(stream, attachment, at, offset, length, wide, ident)
+        elif ident in (_MIME_TAG, _CONTENT_ID) and attachment is not None:
+            raw = self.get(offset, min(length, OPAQUE), offset + length)
             text = _texts(raw, kind == _UNICODE, ())[:1]
             if text and text[0].isascii() and text[0].isprintable():
-                attachment.declared_type = text[0][:100].strip().lower()
+                if ident == _MIME_TAG:
+                    attachment.declared_type = text[0][:100].strip().lower()
+                else:
+                    attachment.content_id = text[0].strip()
+        elif ident in _TEXT_IDS and attachment is None:
+            # An even number of bytes, should it be UTF-16.
+            raw = self.get(offset, min(length, OPAQUE), offset + length)
+            stream.said.setdefault(ident, (raw, kind == _UNICODE))
+        elif ident == _ATTACH_ENCODING and attachment is not None:
+            raw = self.get(offset, min(length, 16), offset + length)
+            attachment._mac = raw == _MACBINARY
         elif kind in (_BINARY, _OBJECT, _UNSPECIFIED, _NULL) and length >= OPAQUE:
             target = attachment or stream.loose()
             kind_word = "metafile" if ident == _ATTACH_RENDERING else "property"
             target.spans.append((offset, length, kind_word))
             self.look_inside(stream, target, offset, length)
 
+    def forks(self, stream: _Stream, attachment: Attachment) -> None:
+        """The parts of a MacBinary content (RFC 1740, appendix A): a program for it
+        shows the data fork under the name in the header."""
+        for offset, length, kind in list(attachment.spans):
+            if kind not in ("data", "binary") or length < 128:
+                continue
+            end = offset + length
+            head = self.get(offset, 128, end)
+            if len(head) < 128 or head[0] or not 1 <= head[1] <= 63:
+                continue
+            self.name(stream, attachment, offset, offset + 2, head[1], False, -1)
+            at = offset + 128
+            for field in (83, 87):
+                size = int.from_bytes(head[field : field + 4], "big")
+                if 0 < size <= end - at:
+                    attachment.spans.append((at, size, "fork"))
+                    at += size + 127 & ~127
 
+
+# Not NUL, tab and line ends; ISO-2022 has ESC.
+_CONTROLS = bytes(c for c in range(1, 32) if c not in b"\t\r\n\x1b")
 _ATTACHMENT_NAMES = frozenset(name for name, row in _KNOWN.items() if row[0] == 2)
+_SAID = frozenset((*_TEXT_IDS, *_TIME_IDS))
+
+
+def _message(stream: _Stream) -> Message:
+    """What a stream says about its message, decoded."""
+    message = Message(stream.path.rstrip("/"))
+    for ident, word in _TEXT_IDS.items():
+        raw, wide = stream.said.get(ident, (b"", False))
+        text = _texts(raw, wide, stream.codecs)[:1]
+        if text:
+            message.texts.setdefault(word, text[0])
+    for name, word in ((_CLASS, "class"), (_SUBJECT, "subject")):
+        raw, _ = stream.said.get(name, (b"", False))
+        text = _texts(raw, False, stream.codecs)[:1]
+        if text:
+            message.texts.setdefault(word, text[0])
+    _sender(message, stream)
+    for ident in _TIME_IDS:
+        message.time = message.time or stream.times.get(ident, 0)
+    return message
+
+
+def _sender(message: Message, stream: _Stream) -> None:
+    """From object 0x8000: four lengths, name, address ([MS-OXTNEF] 2.1.3.3.1)."""
+    raw, _ = stream.said.get(_FROM, (b"", False))
+    if len(raw) < 8:
+        return
+    first = int.from_bytes(raw[4:6], "little")
+    second = int.from_bytes(raw[6:8], "little")
+    for word, piece in (
+        ("sender", raw[8 : 8 + first]),
+        ("address", raw[8 + first : 8 + first + second]),
+    ):
+        text = _texts(piece, False, stream.codecs)[:1]
+        if text:
+            message.texts.setdefault(word, text[0])
 
 
 def _texts(raw: bytes, wide: bool, codecs: list[str] | tuple[str, ...]) -> list[str]:

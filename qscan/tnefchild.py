@@ -1,36 +1,28 @@
 # SPDX-License-Identifier: MIT
 """Unpacks one TNEF blob into files, in a child that may die.
 
-Does: forks a child with limits of processor time, memory, file size and wall clock and
-without any descriptor of ours; in it first our own reading (``tnef``), every span to a
-file, then the library's (tnefparse), whatever that finds besides. Each result comes
-over the pipe as soon as it is on disk, so that a library that hangs, crashes or eats
-all memory loses nothing of what was found before. Identical bytes are stored once.
-Never does: make a path of a name from the mail, run the library in this process, leave
-a child or a descriptor behind, however it is left (``fdio.Stop`` included).
+Does: have a limited child (``limited``) do our own reading first (``tnef``), every span
+to a file, then the library's (tnefparse), whatever that finds besides. Each result is
+reported as soon as it is on disk, so that a library that hangs, crashes or eats all
+memory loses nothing of what was found before. Identical bytes are stored once.
+Never does: make a path of a name from the mail, run the library in this process.
 Raises: OSError when files cannot be written or a process cannot be made; that is no
 fault of the message.
-Limits: a report has at most REPORT bytes, a record RECORD. The memory limit is the
-setting's also where the caller has a lower soft limit of its own.
+Limits: those of ``limited``; a report has at most ``limited.REPORT`` bytes.
 """
 
 from __future__ import annotations
 
-import _signal
-import errno
-import fcntl
-import marshal
 import posix
-import select
-import time
 
-from qscan import fdio
+from qscan import fdio, limited
+from qscan.limited import send as _send
 from qscan.model import Defect
 
 TYPE_CHECKING = False  # typing would cost more than this module
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Any, NoReturn
+    from typing import Any
 
     from qscan import tnef
 
@@ -41,13 +33,9 @@ CPU_SECONDS = 2
 MEMORY_BYTES = 200_000_000
 WALL_SECONDS = 10.0
 
-RECORD = 65536  # bytes: 16 names of 512 characters of 4 bytes take half of it
-REPORT = 4 * 1024 * 1024
 NAMES = 64  # of one file, from all who found it
 # Decompressed RTF of one blob. Outlook keeps pictures out of it; 8 MB take 0.4 s.
 RTF_BYTES = 8_000_000
-# The interpreter and the library themselves, should the parent be large already.
-HEADROOM = 64 * 1024 * 1024
 # Records of the child; the first item of each names its kind.
 _KINDS = {
     "stage": (str,),
@@ -56,8 +44,15 @@ _KINDS = {
     "defect": (str, str, str),
     "own": (bool,),
     "library": (str, str),
-    "oserror": (int, str),
-    "end": (),
+}
+# What the end of the child is called here.
+_ENDS = {
+    limited.CPU: "tnef-cpu-limit",
+    limited.MEMORY: "tnef-memory-limit",
+    limited.WALL: "tnef-wall-limit",
+    limited.FLOOD: "limit-parts",
+    limited.DIED: "tnef-child-died",
+    limited.FAILED: "tnef-parser-error",
 }
 # With these the library would count to 2**32, or there is nothing for it to read.
 _HOPELESS = ("tnef-count", "tnef-too-many-objects")
@@ -66,8 +61,6 @@ _AS_LIMIT = {
     "tnef-nested-too-deep": "limit-depth",
     "tnef-too-many-objects": "limit-parts",
 }
-_BLOB = 3
-_PIPE = 5  # not 4 or 6: nobody who looks shall take it for the caller's
 
 
 class Extracted:
@@ -119,55 +112,16 @@ def unpack(
     a signal ends us meanwhile; what was written by then stays in the directory.
     """
     report = _Report(directory, prefix)
-    deadline = time.monotonic() + wall_seconds
-    everything = _signal.valid_signals()
-    mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, ())
-    read_end = write_end = pid = -1
-    status: int | None = None
-    used = 0.0
+    costs = limited.Costs(cpu_seconds, memory_bytes, wall_seconds, max_bytes)
+
+    def work(pipe: int) -> None:
+        _Out(pipe, directory, prefix, size, max_depth, max_parts, max_bytes).run()
+
     try:
-        # No handler may run between fork and the pid being known, nor in the child.
-        _signal.pthread_sigmask(_signal.SIG_BLOCK, everything)
-        parent = posix.getpid()
-        read_end, write_end = posix.pipe2(posix.O_CLOEXEC)
-        pid = posix.fork()
-        if pid == 0:
-            limits = (max_depth, max_parts, max_bytes)
-            costs = (cpu_seconds, memory_bytes)
-            _child(parent, fd, write_end, size, directory, prefix, limits, costs)
-        given, write_end = write_end, -1
-        posix.close(given)
-        _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
-        report.receive(read_end, deadline)
+        report.settle(*limited.run(fd, work, _KINDS, report.take, costs))
     finally:
-        try:
-            _signal.pthread_sigmask(_signal.SIG_BLOCK, everything)
-        finally:
-            if pid > 0:
-                status, used = _reap(pid)
-            for end in (read_end, write_end):
-                if end >= 0:
-                    posix.close(end)
-            _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
-    report.settle(status, used, cpu_seconds)
+        report.tidy()
     return report.files, report.defects
-
-
-def _reap(pid: int) -> tuple[int | None, float]:
-    """End the child and its group and wait for it: status, processor seconds.
-
-    A child that is ending by itself keeps its own status; the signal is too late then.
-    """
-    for target in (-pid, pid):
-        try:
-            posix.kill(target, _signal.SIGKILL)
-        except OSError:
-            pass  # no such group yet, or ended already
-    try:
-        _, status, usage = posix.wait4(pid, 0)
-    except ChildProcessError:
-        return None, 0.0  # the caller ignores SIGCHLD: the kernel reaps
-    return status, usage.ru_utime + usage.ru_stime
 
 
 class _Report:
@@ -181,62 +135,9 @@ class _Report:
         self.defects: list[Defect] = []
         self.stage = "start"
         self.harmless = False
-        self.ended = False
-        self.why: tuple[str, str] | None = None
-        self.failure: OSError | None = None
 
-    def receive(self, fd: int, deadline: float) -> None:
-        """Read records until the end of the report, of the child or of the time."""
-        poll = select.poll()
-        poll.register(fd, select.POLLIN)
-        data = bytearray()
-        total = 0
-        while not self.ended:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                self.why = ("tnef-wall-limit", "took too long")
-                return
-            if not poll.poll(left * 1000 + 1):
-                continue
-            block = posix.read(fd, 65536)
-            if not block:
-                return
-            total += len(block)
-            data += block
-            if total > REPORT:
-                self.why = ("limit-parts", "more to report than can be taken")
-                return
-            at = 0
-            while len(data) - at >= 4 and not self.ended:
-                length = int.from_bytes(data[at : at + 4], "little")
-                if length > RECORD:
-                    self.why = ("tnef-child-died", "its report cannot be read")
-                    return
-                if len(data) - at - 4 < length:
-                    break
-                if not self.take(bytes(data[at + 4 : at + 4 + length])):
-                    self.why = ("tnef-child-died", "its report cannot be read")
-                    return
-                at += 4 + length
-            del data[:at]
-
-    def take(self, raw: bytes) -> bool:
+    def take(self, kind: str, fields: list[Any]) -> bool:
         """One record; False when it is none."""
-        try:
-            record = marshal.loads(raw)
-        except (ValueError, EOFError, TypeError):
-            return False
-        if not isinstance(record, tuple) or not record:
-            return False
-        kind, *fields = record
-        types = _KINDS.get(kind) if isinstance(kind, str) else None
-        if types is None or len(types) != len(fields):
-            return False
-        for value, wanted in zip(fields, types, strict=True):
-            if type(value) is not wanted:
-                return False
-            if isinstance(value, list) and not all(type(one) is str for one in value):
-                return False
         if kind == "stage":
             self.stage = fields[0]
         elif kind == "file":
@@ -259,13 +160,8 @@ class _Report:
             self.defects.append(Defect(*fields))
         elif kind == "own":
             self.harmless = fields[0]
-        elif kind == "library":
-            self.library_failed(*fields)
-        elif kind == "oserror":
-            self.failure = OSError(*fields)
-            self.ended = True
         else:
-            self.ended = True
+            self.library_failed(*fields)
         return True
 
     def is_ours(self, file: str) -> bool:
@@ -289,15 +185,18 @@ class _Report:
         else:
             self.defects.append(Defect(code, "", detail))
 
-    def settle(self, status: int | None, used: float, cpu_seconds: int) -> None:
-        """After the child: say why it did not get to the end, tidy up what it did not
-        report; raises the OSError that it met."""
-        if not self.ended:
-            code, detail = self.why or self.cause(status, used, cpu_seconds)
-            if self.stage == "library" and code != "limit-parts":
-                self.library_failed(code, detail)
-            else:
-                self.defects.append(Defect(code, "", f"{detail} ({self.stage})"))
+    def settle(self, end: str, detail: str) -> None:
+        """After the child: say why it did not get to the end."""
+        if end == limited.FINISHED:
+            return
+        code = _ENDS.get(end, "tnef-child-died")
+        if self.stage == "library" and code != "limit-parts":
+            self.library_failed(code, detail)
+        else:
+            self.defects.append(Defect(code, "", f"{detail} ({self.stage})"))
+
+    def tidy(self) -> None:
+        """Remove what the child began and did not report."""
         for letter in "ot":
             start = f"{self.prefix}-{letter}"
             number = sum(file.startswith(start) for file in self.by_file)
@@ -307,149 +206,9 @@ class _Report:
                     posix.unlink(f"{self.directory}/{start}{number}")
                 except OSError:
                     break  # the next one is not there
-        if self.failure is not None:
-            raise self.failure
-
-    def cause(
-        self, status: int | None, used: float, cpu_seconds: int
-    ) -> tuple[str, str]:
-        if status is None:
-            return "tnef-child-died", "no status"
-        if posix.WIFSIGNALED(status):
-            number = posix.WTERMSIG(status)
-            if number == _signal.SIGXCPU or (
-                number == _signal.SIGKILL and used >= cpu_seconds
-            ):
-                return "tnef-cpu-limit", f"{used:.1f} s"
-            return "tnef-child-died", f"signal {number}"
-        return "tnef-child-died", f"exit status {posix.WEXITSTATUS(status)}"
 
 
 # From here on: the child.
-
-
-def _child(
-    parent: int,
-    fd: int,
-    pipe: int,
-    size: int,
-    directory: str,
-    prefix: str,
-    limits: tuple[int, int, int],
-    costs: tuple[int, int],
-) -> NoReturn:
-    """The whole life of the child. Signals are blocked when it begins."""
-    code = 1
-    try:
-        report = pipe
-        starved = False
-        try:
-            report = _isolate(parent, fd, pipe, limits[2], *costs)
-            _Out(report, directory, prefix, size, *limits).run()
-            code = 0
-        except OSError as error:
-            _send(
-                report, ("oserror", error.errno or errno.EIO, str(error.strerror)[:200])
-            )
-        except MemoryError:
-            starved = True  # its traceback holds the memory until this block is left
-        except Exception as error:  # noqa: BLE001 - reported as a defect
-            _send(report, ("defect", "tnef-parser-error", "", _describe(error)))
-            _send(report, ("end",))
-        if starved:
-            _send(report, ("defect", "tnef-memory-limit", "", "memory"))
-            _send(report, ("end",))
-    finally:
-        posix._exit(code)
-
-
-def _isolate(
-    parent: int, fd: int, pipe: int, max_bytes: int, cpu_seconds: int, memory_bytes: int
-) -> int:
-    """Cut the child off: descriptors, signals, limits. The pipe's new number."""
-    import resource
-
-    posix.setsid()
-    _die_with(parent)
-    # Everything aside first, so that no dup2 hits what is still needed.
-    blob = fcntl.fcntl(fd, fcntl.F_DUPFD, _PIPE + 1)
-    report = fcntl.fcntl(pipe, fcntl.F_DUPFD, _PIPE + 1)
-    null = posix.open("/dev/null", posix.O_RDWR)
-    for number in (0, 1, 2):
-        posix.dup2(null, number)
-    posix.dup2(blob, _BLOB)
-    posix.dup2(report, _PIPE)
-    posix.closerange(_BLOB + 1, _PIPE)
-    posix.closerange(_PIPE + 1, 1 << 20)
-    for number in _signal.valid_signals():
-        # Those two stay ignored, as Python has them: a broken pipe and a file too
-        # large are errors of a call here.
-        if number not in (
-            _signal.SIGKILL,
-            _signal.SIGSTOP,
-            _signal.SIGPIPE,
-            _signal.SIGXFSZ,
-        ):
-            try:
-                _signal.signal(number, _signal.SIG_DFL)
-            except OSError:
-                pass  # kept by the C library
-    _limit(resource.RLIMIT_CORE, 0)
-    _limit(resource.RLIMIT_CPU, cpu_seconds, 1)
-    _limit(resource.RLIMIT_FSIZE, max_bytes)
-    present = 0
-    try:
-        with open("/proc/self/statm", "rb", buffering=0) as file:
-            present = int(file.read(64).split()[0]) * posix.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, IndexError):
-        pass
-    _limit(resource.RLIMIT_AS, max(memory_bytes, present + min(memory_bytes, HEADROOM)))
-    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
-    return _PIPE
-
-
-def _limit(which: int, value: int, more: int = 0) -> None:
-    """Set the soft limit, the hard one ``more`` above it unless that is lower yet."""
-    import resource
-
-    hard = resource.getrlimit(which)[1]
-    if hard == resource.RLIM_INFINITY or hard > value + more:
-        hard = value + more
-    resource.setrlimit(which, (min(value, hard), hard))
-
-
-def _die_with(parent: int) -> None:
-    """Have the kernel kill us when the parent dies. Best effort: the processor time
-    limit ends an orphan too, it never waits for anything."""
-    try:
-        import _ctypes
-
-        prctl = _ctypes.dlsym(_ctypes.dlopen(None, 2), "prctl")  # type: ignore[arg-type]
-        _ctypes.call_function(prctl, (1, int(_signal.SIGKILL), 0, 0, 0))
-    except (ImportError, AttributeError, OSError, TypeError):
-        return
-    if posix.getppid() != parent:
-        posix._exit(1)
-
-
-def _send(fd: int, record: tuple[Any, ...]) -> None:
-    data = marshal.dumps(record)
-    try:
-        fdio.write_all(fd, len(data).to_bytes(4, "little") + data)
-    except OSError:
-        posix._exit(1)  # nobody listens any more
-
-
-def _describe(error: BaseException) -> str:
-    """Type, text and place of an exception, in one line."""
-    place = ""
-    trace = error.__traceback__
-    while trace is not None:
-        name = "/".join(trace.tb_frame.f_code.co_filename.split("/")[-2:])
-        place = f" at {name}:{trace.tb_lineno}"
-        trace = trace.tb_next
-    text = "".join(c if c.isprintable() else "?" for c in str(error))
-    return f"{type(error).__name__}: {text[:120]}{place}"
 
 
 class _Out:
@@ -488,7 +247,7 @@ class _Out:
         _send(self.pipe, record)
 
     def read(self, offset: int, length: int) -> bytes:
-        return fdio.pread_all(_BLOB, length, offset)
+        return fdio.pread_all(limited.DATA, length, offset)
 
     def run(self) -> None:
         from qscan import tnef
@@ -511,7 +270,6 @@ class _Out:
         if not hopeless and self.size:
             self.send("stage", "library")
             self.library(tnef.SIGNATURE)
-        self.send("end")
 
     # Our own reading.
 
@@ -604,7 +362,7 @@ class _Out:
 
         logging.disable(100)
         parse = _library()
-        blob = mmap.mmap(_BLOB, self.size, access=mmap.ACCESS_READ)
+        blob = mmap.mmap(limited.DATA, self.size, access=mmap.ACCESS_READ)
         stack: list[tuple[Any, str, int]] = [(blob, "", 0)]
         failed = False
         while stack:
@@ -618,7 +376,7 @@ class _Out:
             # It has no exception class of its own and raises whatever Python does.
             except Exception as error:  # noqa: BLE001
                 if not failed:
-                    self.send("library", "tnef-parser-error", _describe(error))
+                    self.send("library", "tnef-parser-error", limited.describe(error))
                 failed = True
                 continue
             for number, one in enumerate(attachments, 1):

@@ -88,9 +88,7 @@ class Unpacker:
         if further:
             self._again(source, further, parts)
 
-    def _again(
-        self, source: Source, readings: list[mime.Reading], parts: int
-    ) -> None:
+    def _again(self, source: Source, readings: list[mime.Reading], parts: int) -> None:
         """More readings. Each may have as many parts as the message; the same defects
         once more would say nothing new, limits do."""
         from qscan import deep
@@ -121,13 +119,14 @@ class Unpacker:
     def _read(self, source: Source, reading: mime.Reading, cover_plain: bool) -> None:
         fd = source.fd
 
-        def read(position: int, length: int) -> bytes:
+        def plain(position: int, length: int) -> bytes:
             return pread_all(fd, length, position)
 
+        read = plain
         if reading.cr:
             from qscan import deep
 
-            read = deep.reader(fd)
+            read = deep.reader(fd)  # type: ignore[assignment]
         store = self.store
         walker = mime.Walker(
             read,
@@ -184,7 +183,8 @@ class Unpacker:
 
     def _look(self, item: Item) -> None:
         kind = item.detected_type
-        if kind.startswith(TEXTS) and not (
+        text = kind.startswith(TEXTS) or item.declared_type.startswith(TEXTS)
+        if (text or b"\0" not in item.head) and not (
             item.origin == "mime" and item.encoding.encode() in mime.IDENTITY
         ):
             own = posix.open(item.file, O_READ)  # type: ignore[arg-type]

@@ -39,6 +39,7 @@ class Run:
         "size",
         "started",
         "umask",
+        "unpacked",
         "values",
         "work",
     )
@@ -52,6 +53,7 @@ class Run:
             fd for fd in {2, 4, 6, self.error_fd} if fdio.is_writable_pipe(fd)
         ]
         self.umask = posix.umask(0o077)
+        self.unpacked = False
         self.values: dict[str, Value] = {}
         self.work: spool.Work | None = None
         self.size = -1
@@ -265,6 +267,8 @@ def _act(run: Run, report: Report, work: spool.Work) -> int:
     if action.startswith("quarantine"):
         _quarantine(run, report, work)
     outcome = BY_NAME[pipeline.outcome_of(action)]
+    if outcome.name == "delivered" and run.values["tnef.deliver"] != "as-is":
+        _winmail(run, report, work)
     fdio.shield()
     if fdio.pending():
         stop = fdio.ENDINGS[fdio.pending()]
@@ -273,6 +277,30 @@ def _act(run: Run, report: Report, work: spool.Work) -> int:
         return _deliver(run, report, work, why)
     work.abandon()
     return _end(run, report.verdict, action, outcome, report.decision.public, why)
+
+
+def _winmail(run: Run, report: Report, work: spool.Work) -> None:
+    """Put the attachments of a winmail.dat into the message. Whatever goes wrong with
+    that, the message as it came is clean and complete."""
+    from qscan import sniff
+
+    if not any(item.head.startswith(sniff.TNEF) for item in report.items):
+        return
+    try:
+        from qscan.actions import winmail
+
+        run.unpacked, said = winmail.replace(
+            work,
+            run.size,
+            report.items,
+            report.defects,
+            pipeline.limits_of(run.values),
+            run.values["tnef.deliver"] == "beside",
+            bool(run.values["tnef.break_dkim"]),
+        )
+    except Exception as error:
+        said = f"as-is: {_place(error)}"
+    run.fields.append(("winmail", said))
 
 
 def _quarantine(run: Run, report: Report, work: spool.Work) -> None:
@@ -334,9 +362,11 @@ def _deliver(run: Run, report: Report, work: spool.Work, why: str) -> int:
 def _header(run: Run, report: Report, work: spool.Work) -> list[tuple[str, str]]:
     values = run.values
     out: list[tuple[str, str]] = []
-    if values["header.qscan"] or report.action == "tag":
+    if values["header.qscan"] or report.action == "tag" or run.unpacked:
         word = report.verdict if report.action == "deliver" else "tagged"
         text = f"{word}; id={work.id}; parts={len(report.items) - 1};"
+        if run.unpacked:
+            text += " winmail.dat unpacked;"
         for finding in report.findings[:5]:
             text += f" {finding.cls}={finding.rule};"
         version = _scanner_version(values)

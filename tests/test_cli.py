@@ -113,7 +113,7 @@ Mail = Callable[[str, bytes], Path]
 def test_help_lists_every_command(run: Run) -> None:
     done = run("--help")
     assert done.returncode == 0
-    for name in ("scan", "compile", "config", "version"):
+    for name in ("scan", "explain", "compile", "config", "version"):
         assert re.search(rf"^  {name}  +\w", done.stdout, re.MULTILINE)
         own = run(name, "-h")
         assert own.returncode == 0
@@ -126,8 +126,11 @@ def test_help_lists_every_command(run: Run) -> None:
     ("arguments", "remedy"),
     [
         (["scna"], "did you mean scan?"),
-        (["zzz"], "there are scan, compile, config, version"),
+        (["zzz"], "there are scan, explain, compile, config, version"),
         (["scan"], "Missing argument 'FILE...|-'"),
+        (["explain"], "Missing argument 'FILE|-'"),
+        (["explain", "a", "b"], "Got unexpected extra argument"),
+        (["explain", "--text", "a", "--settings", "b", "c"], "name one"),
         (["scan", "--jsno", "x"], "--json"),
         (["scan", "--text", "a", "--settings", "b", "c"], "name one"),
         (["config", "limit.dept"], "did you mean limit.depth?"),

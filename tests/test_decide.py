@@ -267,6 +267,71 @@ def test_facts_about_content_have_a_class_of_their_own() -> None:
             assert (found.cls, found.rule) == (cls, code)
 
 
+# Actions of single codes.
+
+
+def judged(listed: list[str], *codes: str, refused: tuple[str, ...] = ()) -> str:
+    """The action of a message with defects of these codes, by the settings' defaults
+    and ``malformed.actions`` = ``listed``."""
+    own = defects.own_actions(listed)
+    found = defects.judge([Defect(code, "1.2") for code in codes], [*refused], own)
+    actions = {name: str(schema.BY_NAME[f"action.{name}"].default) for name in CLASSES}
+    return decide.decide(found, actions, defects.actions_of(found, own)).action
+
+
+@pytest.mark.parametrize("action", decide.ACTIONS)
+def test_a_code_that_is_only_noted_can_have_an_action(action: str) -> None:
+    assert judged([], "base64-junk") == "deliver"
+    assert judged([f"base64-junk: {action}"], "base64-junk") == action
+    assert judged([f"base64-junk: {action}"], "missing-close") == "deliver"
+
+
+def test_the_action_of_a_code_counts_instead_of_that_of_its_class() -> None:
+    assert judged([], "archive-encrypted") == "tag"
+    assert judged(["archive-encrypted: reject"], "archive-encrypted") == "reject"
+    assert judged([], "limit-depth") == "reject"
+    assert judged(["limit-depth: defer"], "limit-depth") == "defer"
+    refused = ("nul-in-header",)
+    assert judged([], "nul-in-header", refused=refused) == "reject"
+    assert judged(["nul-in-header: tag"], "nul-in-header", refused=refused) == "tag"
+
+
+def test_the_worst_action_still_wins() -> None:
+    listed = ["base64-junk: tag", "missing-close: quarantine+reject"]
+    assert judged(listed, "base64-junk", "missing-close") == "quarantine+reject"
+    assert judged(listed, "base64-junk", "limit-parts") == "reject"
+
+
+def test_a_code_beats_its_family_and_a_longer_beginning_a_shorter_one() -> None:
+    listed = ["base64-*: tag", "b*: defer", "base64-junk: reject"]
+    for order in itertools.permutations(listed):
+        assert judged([*order], "base64-junk") == "reject"
+        assert judged([*order], "base64-length") == "tag"
+        assert judged([*order], "boundary-missing") == "defer"
+        assert judged([*order], "missing-close") == "deliver"
+
+
+def test_tnef_malformed_stands_for_all_that_may_hide_something() -> None:
+    listed = ["tnef-malformed: quarantine+reject", "tnef-level: tag"]
+    assert judged(listed, "tnef-checksum") == "quarantine+reject"
+    assert judged(listed, "tnef-unheard-of") == "quarantine+reject"
+    assert judged(listed, "tnef-level") == "tag"
+    assert judged(listed, "tnef-version") == "deliver"
+    assert judged(["tnef-*: tag"], "tnef-version") == "tag"
+
+
+def test_a_signature_that_is_called_like_a_code_keeps_its_class() -> None:
+    codes = {("mime", "base64-junk"): "deliver"}
+    found = [Finding("clamd", "base64-junk", "virus")]
+    assert decide.decide(found, {"virus": "reject"}, codes).action == "reject"
+
+
+def test_every_code_can_have_an_action() -> None:
+    for code in schema.ACTIONABLE:
+        assert schema.split_action(f"{code}:defer", schema.ACTIONABLE)[0] == code
+        assert judged([f"{code}: defer"], code) == "defer"
+
+
 def test_one_finding_for_a_code_however_often_it_stands() -> None:
     many = [Defect("nul-in-header", str(n)) for n in range(1000)]
     assert len(defects.judge(many, ["nul-in-header"])) == 1

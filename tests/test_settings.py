@@ -111,6 +111,7 @@ def test_table_and_wrapper_agree() -> None:
     overridable = [row.name for row in schema.TABLE if row.tcprules]
     assert sorted(overridable) == sorted(settings.FROM_ENVIRONMENT)
     assert schema.BY_NAME["reject.dialect"].choices == settings.DIALECTS
+    assert schema.BY_NAME["tnef.deliver"].choices == settings.TNEF_DELIVER
     assert schema.BY_NAME["action.virus"].choices == decide.ACTIONS
     assert set(schema.FACILITIES) == set(log._FACILITIES)
     assert tuple(schema.defaults()["malformed.refuse"]) == defects.REFUSED_DEFECTS
@@ -121,7 +122,7 @@ def test_another_set_of_settings_is_another_format() -> None:
     # The wrapper takes every name for granted: an old file that lacks one must be
     # refused as a file of another format (55), not fail later as a bug (81).
     names = hashlib.sha256(" ".join(sorted(schema.BY_NAME)).encode()).hexdigest()
-    assert (settings.FORMAT, names[:16]) == (b"1", "66937c316eaf7cbc"), (
+    assert (settings.FORMAT, names[:16]) == (b"2", "285c7c100bd1aeec"), (
         "settings were added or removed: raise settings.FORMAT, then change this line"
     )
 
@@ -209,6 +210,13 @@ def test_toml_values_read_back() -> None:
         ("class.pua = ['']\n", 1, 14, 'not ""', "PUA"),
         ("malformed.refuse = ['nul-in-head']", 1, 21, '"nul-in-header"?', "all codes"),
         ("malformed.refuse = ['limit-depth']", 1, 21, "only codes", "all codes"),
+        ("malformed.actions = ['tnef-level']", 1, 22, '"CODE: ACTION"', "qscan-def"),
+        ("malformed.actions = ['tnf-level: tag']", 1, 22, '"tnef-level"?', "all codes"),
+        ("malformed.actions = ['tnef-level: tga']", 1, 22, '"tag"?', "all codes"),
+        ("malformed.actions = ['zzz-*: tag']", 1, 22, 'begins with "zzz-"', "codes"),
+        ("malformed.actions = ['*: tag']", 1, 22, 'begins with ""', "all codes"),
+        ("malformed.actions = ['a*: tag',\n'a*:defer']", 2, 1, '"a*" twice', "codes"),
+        ("malformed.actions = [1]", 1, 22, "not of the number 1", "all codes"),
         ("class.pua = ['PUA.', 'X']\nclass.virus = ['X']\n", 1, 1, '"X"', "one class"),
         ("class.virus = ['PUA.']\n", 1, 1, '"PUA."', "also set class.pua = []"),
         ("limit.deadline_seconds = 600\n", 1, 1, "from 10 to 599", "300"),

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import tnefbuild as build
-from harness import wait_for
+from harness import multipart, wait_for
+from unpacking import unpack as examine
 
 from qscan import fdio, tnef, tnefchild
 
@@ -202,11 +203,12 @@ def test_a_large_unknown_property_is_offered_to_scanning() -> None:
         build.head(),
         build.message_properties(build.named(build.BINARY, "hidden", hidden)),
         build.renddata(),
+        build.data(b"shown"),
         build.attachment_properties(build.variable(0x6700, build.BINARY, hidden)),
     )
     reading = look(blob)
     assert not reading.defects
-    assert contents(reading, blob) == [hidden, hidden]
+    assert sorted(contents(reading, blob)) == [hidden, hidden, b"shown"]
 
 
 @pytest.mark.parametrize(
@@ -244,13 +246,146 @@ def test_a_very_long_name_keeps_both_ends() -> None:
         build.title(long.encode()),
         build.attachment_properties(build.long_name(long)),
     ):
-        blob = build.stream(build.head(), build.renddata(), properties)
+        blob = build.stream(
+            build.head(), build.renddata(), build.data(b"x"), properties
+        )
         reading = look(blob)
         assert codes(reading) == {"tnef-long-name"}
         assert all(len(name) <= tnef.MAX_NAME for name in names(reading))
         assert any(
             name.startswith("aaaa") and name.endswith(".exe") for name in names(reading)
         )
+
+
+def test_an_extension_that_no_name_has_is_a_name() -> None:
+    def named(*properties: bytes) -> list[str]:
+        blob = build.stream(
+            build.head(),
+            build.renddata(),
+            build.title(b"REPORT"),
+            build.attachment_properties(*properties, build.mapi_data(EVIL)),
+        )
+        assert not look(blob).defects
+        return names(look(blob))
+
+    extension = build.variable(0x3703, build.STRING8, b".EXE\0")
+    assert named(extension) == ["REPORT", ".EXE"]
+    assert named(extension, build.long_name("report.exe")) == ["REPORT", "report.exe"]
+
+
+def test_the_name_to_show_is_the_long_one() -> None:
+    rows = [
+        (build.long_name("a long name.txt"), "a long name.txt"),
+        (build.variable(0x3704, build.STRING8, b"SHORT~1.TXT\0"), "TITLE.TXT"),
+        (build.variable(0x3001, build.STRING8, b"shown\0"), "TITLE.TXT"),
+    ]
+    for value, wanted in rows:
+        blob = build.stream(
+            build.head(),
+            build.renddata(),
+            build.title(b"TITLE.TXT"),
+            build.data(EVIL),
+            build.attachment_properties(value),
+        )
+        (one,) = look(blob).attachments
+        assert one.filename == wanted
+
+
+def _macbinary(name: bytes, data: bytes, resources: bytes) -> bytes:
+    """RFC 1740, appendix A: a header of 128 bytes, forks padded to that."""
+    head = bytearray(128)
+    head[1] = len(name)
+    head[2 : 2 + len(name)] = name
+    head[83:87] = len(data).to_bytes(4, "big")
+    head[87:91] = len(resources).to_bytes(4, "big")
+    padded = data + bytes(-len(data) % 128)
+    return bytes(head) + padded + resources + bytes(-len(resources) % 128)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_the_forks_of_macbinary_are_offered_to_scanning(first: bool) -> None:
+    content = _macbinary(b"evil.exe", EVIL, b"resources of it")
+    properties = build.attachment_properties(
+        build.variable(0x3702, build.BINARY, bytes.fromhex("2a864886f714030b01")),
+        build.mapi_data(content),
+    )
+    data = [build.data(content)] if first else []
+    if first:
+        properties = build.attachment_properties(
+            build.variable(0x3702, build.BINARY, bytes.fromhex("2a864886f714030b01"))
+        )
+    blob = build.stream(build.head(), build.renddata(), *data, properties)
+    reading = look(blob)
+    assert not reading.defects
+    assert contents(reading, blob) == [content, EVIL, b"resources of it"]
+    assert names(reading) == ["evil.exe"]
+    # Lengths that are not true are no forks.
+    torn = content[:83] + b"\xff" * 8 + content[91:]
+    torn_blob = build.stream(
+        build.head(),
+        build.renddata(),
+        build.attachment_properties(
+            build.variable(0x3702, build.BINARY, bytes.fromhex("2a864886f714030b01")),
+            build.mapi_data(torn),
+        ),
+    )
+    assert contents(look(torn_blob), torn_blob) == [torn]
+
+
+def test_each_message_says_what_it_is() -> None:
+    inner = build.stream(
+        build.head(),
+        build.thing(1, 0x8004, 1, b"gr\xfc\xdfe\0"),
+        build.message_class(b"IPM.Note"),
+        build.thing(
+            1,
+            0x8000,
+            0,
+            struct.pack("<HHHH", 4, 32, 5, 15) + b"Jane\0" + b"SMTP:j@e.org\0\0\0",
+        ),
+    )
+    blob = build.stream(
+        build.codepage(1252),
+        build.message_properties(
+            build.unicode_text(0x0037, "Тема"),
+            build.unicode_text(0x001A, "IPM.Task"),
+            build.file_time(0x0E06, 1_700_000_000),
+            build.variable(0x0C1F, build.STRING8, b"a@b.org\0"),
+        ),
+        build.recipients(build.properties(build.unicode_text(0x0037, "not this one"))),
+        build.embedded(inner),
+    )
+    reading = look(blob)
+    assert not reading.defects
+    outer, embedded = reading.messages
+    assert (outer.path, embedded.path) == ("", "tnef/1")
+    assert outer.texts == {"subject": "Тема", "class": "IPM.Task", "address": "a@b.org"}
+    assert outer.time == (1_700_000_000 + 11_644_473_600) * 10_000_000
+    assert embedded.texts == {
+        "subject": "grüße",
+        "class": "IPM.Note",
+        "sender": "Jane",
+        "address": "SMTP:j@e.org",
+    }
+    assert embedded.time == 0
+
+
+def test_bodies_say_what_they_are_written_in() -> None:
+    blob = build.stream(
+        build.codepage(1251),
+        build.text_body(b"text"),
+        build.message_properties(
+            build.unicode_text(0x1000, "wide"),
+            build.fixed(0x3FDE, build.LONG, struct.pack("<I", 65001)),
+            build.variable(0x1013, build.BINARY, b"<html>"),
+        ),
+    )
+    reading = look(blob)
+    assert [(body.kind, body.codec) for body in reading.bodies] == [
+        ("text", "cp1251"),
+        ("text", "utf_16_le"),
+        ("html", "utf_8"),
+    ]
 
 
 # What is wrong, each with its code, and that nothing is lost by it.
@@ -546,6 +681,59 @@ _WRONG: list[tuple[str, bytes, bool]] = [
         True,
     ),
     ("tnef-odd-length", build.stream(build.thing(1, 0x800D, 4, b"")), False),
+    (
+        "tnef-no-data",
+        build.stream(build.head(), build.renddata(), build.title(b"a.txt")),
+        False,
+    ),
+    (
+        # A property list under the name of another object.
+        "tnef-odd-name",
+        build.stream(
+            build.head(),
+            build.renddata(),
+            build.thing(2, 0x9001, 6, build.properties(build.mapi_data(EVIL))),
+        ),
+        True,
+    ),
+    (
+        "tnef-too-many-names",
+        build.stream(
+            build.head(),
+            build.renddata(),
+            build.attachment_properties(
+                build.variable(
+                    0x3707,
+                    build.STRING8 | build.MULTIPLE,
+                    *[b"harmless%d.txt\0" % number for number in range(16)],
+                    b"evil.exe\0",
+                ),
+                build.mapi_data(EVIL),
+            ),
+        ),
+        True,
+    ),
+    (
+        "tnef-property-type",
+        build.stream(
+            build.head(),
+            build.renddata(),
+            build.attachment_properties(
+                build.several(0x3701, build.LONG, 10, EVIL[:40])
+            ),
+        ),
+        False,
+    ),
+    (
+        "tnef-property-type",
+        build.stream(
+            build.head(),
+            build.message_properties(
+                build.fixed(0x1013, 0x48, b"<html>evil</html"),
+            ),
+        ),
+        False,
+    ),
     ("tnef-version", build.stream(build.version(0x20000)), False),
     ("tnef-codepage", build.stream(build.codepage(99999)), False),
     (
@@ -688,6 +876,179 @@ def test_objects_and_properties_are_bounded() -> None:
     assert codes(look(blob, max_objects=24)) == {"tnef-too-many-objects"}
 
 
+# Tricks, each a way to write one file, and ways to disturb what is around it.
+
+_CARRIERS: list[Callable[[bytes], list[bytes]]] = [
+    lambda content: [build.renddata(), build.title(b"e.exe"), build.data(content)],
+    lambda content: [build.data(content), build.renddata()],
+    lambda content: [
+        build.renddata(),
+        build.attachment_properties(build.mapi_data(content)),
+    ],
+    lambda content: [
+        build.renddata(),
+        build.data(b"shown"),
+        build.attachment_properties(build.mapi_data(content)),
+    ],
+    lambda content: [
+        build.renddata(),
+        build.data(content),
+        build.attachment_properties(build.mapi_data(b"shown")),
+    ],
+    lambda content: [build.renddata(), build.data(content), build.data(b"shown")],
+    lambda content: [build.renddata(), build.data(content, level=1)],
+    lambda content: [build.renddata(), build.data(content, level=0)],
+    lambda content: [build.renddata(), build.thing(2, 0x800F, 0x0102, content)],
+    lambda content: [
+        build.renddata(),
+        build.attachment_properties(
+            build.mapi_data(build.ISTORAGE + content, build.OBJECT)
+        ),
+    ],
+    lambda content: [
+        build.renddata(),
+        build.attachment_properties(build.mapi_data(content, build.STRING8)),
+    ],
+    lambda content: [
+        build.renddata(),
+        build.attachment_properties(
+            build.variable(0x3701, build.BINARY | build.MULTIPLE, b"shown", content)
+        ),
+    ],
+    lambda content: [
+        build.renddata(),
+        build.attachment_properties(
+            build.variable(0x3701, build.BINARY, content, count=1),
+            build.variable(0x3701, build.BINARY, b"shown"),
+        ),
+    ],
+    lambda content: [build.embedded(build.stream(build.file(b"e.exe", content)))],
+    lambda content: [build.file(b"w.dat", build.stream(build.file(b"e", content)))],
+    lambda content: [build.message_properties(build.mapi_data(content))],
+    lambda content: [
+        build.recipients(build.properties(build.mapi_data(content, build.OBJECT)))
+    ],
+    lambda content: [
+        build.message_properties(build.variable(0x1013, build.BINARY, content))
+    ],
+    lambda content: [build.text_body(content)],
+    lambda content: [build.thing(1, 0x0001, 6, content * 20)],
+    lambda content: [build.thing(2, 0x7777, 6, content * 2)],
+    lambda content: [build.metafile(content)],
+    lambda content: [
+        build.renddata(),
+        build.attachment_properties(
+            build.fixed(0x4001, build.NULL, b""), build.mapi_data(content)
+        ),
+    ],
+    lambda content: [
+        build.renddata(),
+        build.attachment_properties(
+            build.fixed(0x4001, 0x00FE, b"1234"), build.mapi_data(content)
+        ),
+    ],
+    lambda content: [
+        build.renddata(),
+        build.attachment_properties(build.mapi_data(content), count=0),
+    ],
+    lambda content: [
+        build.renddata(),
+        build.attachment_properties(build.mapi_data(content), count=1 << 31),
+    ],
+    lambda content: [
+        build.renddata(),
+        build.attachment_properties(
+            build.named(build.BINARY, "name", content, map_kind=7)
+        ),
+    ],
+    lambda content: [
+        build.renddata(),
+        build.attachment_properties(
+            build.variable(0x3701, build.BINARY, content, length=1 << 30)
+        ),
+    ],
+]
+_AROUND: list[bytes] = [
+    build.file(b"other.txt", b"other content"),
+    build.renddata(),
+    build.codepage(99999),
+    build.version(0x20000),
+    build.thing(0, 0, 0, b""),
+    build.thing(1, 0x8004, 1, b"subject\0"),
+    build.message_class(b"IPM.Note"),
+    build.title(b"stray.txt"),
+    b"\0",
+    b"\x01\x02\x03garbage",
+    build.SIGNATURE + b"\1\0",
+    build.thing(2, 0x800F, 6, b"", length=1 << 20),
+    build.thing(1, 0x800D, 4, b"\1"),
+    build.attachment_properties(tail=b"abc"),
+    build.message_properties(build.fixed(0x0017, build.LONG, b"1234")),
+]
+
+
+def _found(reading: tnef.Reading, blob: bytes, content: bytes) -> bool:
+    shown = contents(reading, blob)
+    shown += [blob[one.offset : one.offset + one.length] for one in reading.bodies]
+    return any(content in one for one in shown)
+
+
+def test_no_combination_of_tricks_hides_a_file() -> None:
+    """Found, or the whole is never taken for harmless; most are found."""
+    dice = random.Random(2026)
+    lost = 0
+    for number in range(ROUNDS):
+        content = b"MZ%06d" % number + dice.randbytes(dice.choice((60, 61, 4000)))
+        objects = dice.choice(_CARRIERS)(content)
+        for _ in range(dice.randrange(4)):
+            objects.insert(dice.randrange(len(objects) + 1), dice.choice(_AROUND))
+        if dice.random() < 0.7:
+            objects.insert(0, build.head())
+        blob = build.stream(*objects)
+        for _ in range(dice.choice((0, 0, 0, 1, 2))):
+            blob = build.stream(build.head(), build.embedded(blob))
+        reading = look(blob)
+        for defect in reading.defects:
+            assert defect.where.startswith("offset ")
+        if not _found(reading, blob, content):
+            lost += 1
+            assert not reading.harmless(), blob.hex()
+    assert lost <= ROUNDS / 20
+
+
+def test_no_change_of_a_few_bytes_hides_a_file() -> None:
+    """Bytes around the file are changed, taken away or added."""
+    dice = random.Random(1)
+    usual = [_CARRIERS[number] for number in (0, 2, 3, 4, 9, 13, 14)]
+    lost = 0
+    for _ in range(ROUNDS):
+        content = b"MZ" + dice.randbytes(dice.choice((60, 62, 200)))
+        objects = [build.head(), *dice.choice(usual)(content)]
+        if dice.random() < 0.5:
+            objects.append(build.file(b"other.txt", b"other"))
+        blob = bytearray(build.stream(*objects))
+        for _ in range(dice.randrange(1, 4)):
+            start = blob.find(content)
+            at = dice.randrange(len(blob))
+            if start <= at < start + len(content):
+                continue
+            how = dice.randrange(4)
+            if how == 0:
+                blob[at] = dice.randrange(256)
+            elif how == 1:
+                blob[at] ^= 1 << dice.randrange(8)
+            elif how == 2:
+                del blob[at : min(at + dice.randrange(1, 5), max(start, at))]
+            else:
+                blob[at:at] = dice.randbytes(dice.randrange(1, 5))
+        raw = bytes(blob)
+        reading = look(raw)
+        if content in raw and not _found(reading, raw, content):
+            lost += 1
+            assert not reading.harmless(), raw.hex()
+    assert 0 < lost < ROUNDS / 5
+
+
 def test_the_number_of_defects_does_not_grow_with_the_file() -> None:
     bad = build.thing(2, 0x800F, 1, b"abc", checksum=1)
     blob = build.stream(build.head(), *[bad] * 5000)
@@ -717,7 +1078,9 @@ def test_cut_anywhere_it_is_never_taken_for_complete() -> None:
         ends.add(at)
     for cut in range(len(blob)):
         reading = look(blob[:cut])
-        assert bool(reading.defects) is (cut not in ends), cut
+        # An attachment that has no content yet is noticed at its boundaries, too.
+        noted = codes(reading) - {"tnef-no-data"}
+        assert bool(noted) is (cut not in ends), cut
 
 
 # Work is linear: not time but what is read is counted.
@@ -1500,6 +1863,43 @@ def test_two_thousand_attachments_cost_the_library_no_quadratic_time(
     assert not result.defects
     assert len(result.files) == 1999
     assert result.cpu < 2
+
+
+def _package(name: bytes, content: bytes) -> bytes:
+    """An OLE 1.0 package ([MS-OLEDS] section 2.2.5) as RTF holds it."""
+    name += b"\0"
+    native = struct.pack("<H", 2) + name + name + struct.pack("<HHI", 0, 3, len(name))
+    native += name + struct.pack("<I", len(content)) + content
+    kind = b"Package\0"
+    head = struct.pack("<III", 0x501, 2, len(kind)) + kind + bytes(8)
+    return head + struct.pack("<I", len(native)) + native
+
+
+def test_what_lies_in_its_files_and_texts_is_unpacked_too(tmp_path: Path) -> None:
+    """An object in the text of a message in a winmail.dat, a mail as its file."""
+    content = EVIL * 9
+    rtf = (
+        b"{\\rtf1 see {\\object\\objemb{\\*\\objclass Package}{\\*\\objdata "
+        + _package(b"evil.exe", content).hex().encode()
+        + b"}}}"
+    )
+    attached = multipart((b"application/octet-stream", b"core.exe", content[::-1]))
+    inner = build.stream(
+        build.head(),
+        build.message_properties(
+            build.variable(0x1009, build.BINARY, build.compressed_rtf(rtf))
+        ),
+        build.file(b"a.eml", attached),
+    )
+    blob = build.stream(build.head(), build.embedded(inner))
+    message = multipart((b"application/ms-tnef", b"winmail.dat", blob))
+    result = examine(message, tmp_path)
+    found = {
+        name: result.contents[item.path] for item in result.items for name in item.names
+    }
+    assert found["evil.exe"] == content
+    assert found["core.exe"] == content[::-1]
+    assert not any(code.startswith("tnef-") for code in result.codes)
 
 
 # Corpora.

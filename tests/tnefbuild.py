@@ -139,6 +139,25 @@ def recipients(*rows: bytes, count: int | None = None, tail: bytes = b"") -> byt
     return thing(1, 0x9004, 6, struct.pack("<I", number) + b"".join(rows) + tail)
 
 
+def message_class(name: bytes) -> bytes:
+    return thing(1, 0x8008, 7, name + b"\0")
+
+
+def text_body(text: bytes) -> bytes:
+    return thing(1, 0x800C, 2, text)
+
+
+def unicode_text(ident: int, text: str) -> bytes:
+    """A property of type Unicode, with its NUL."""
+    return variable(ident, UNICODE, text.encode("utf-16-le") + b"\0\0")
+
+
+def file_time(ident: int, seconds: int) -> bytes:
+    """A property of type Time; ``seconds`` since 1970."""
+    number = (seconds + 11_644_473_600) * 10_000_000
+    return fixed(ident, 0x40, struct.pack("<Q", number))
+
+
 def long_name(name: str) -> bytes:
     return variable(0x3707, UNICODE, name.encode("utf-16-le") + b"\0\0")
 

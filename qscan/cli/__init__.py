@@ -21,7 +21,7 @@ import click
 
 from qscan import __version__
 
-COMMANDS = ("scan", "compile", "config", "version")
+COMMANDS = ("scan", "explain", "compile", "config", "version")
 
 FAILED = 1
 WRONG_USE = 2

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What ``qscan scan`` found out, as JSON and as text for people.
 
+``qscan explain`` shows pieces of both too.
 Pure: a ``pipeline.Report`` (or a ``Trouble``, when there is none) in, text out.
 """
 
@@ -76,52 +77,56 @@ class Trouble:
 def as_json(name: str, report: Report | Trouble) -> str:
     """One object on one line, ASCII: see ``qscan scan --help``. Names that are not
     UTF-8 have backslash escapes, so that every JSON parser takes the line."""
-    return json.dumps(
-        {
-            "file": _text(name),
-            "verdict": report.verdict,
-            "action": report.action,
-            "exit_code": report.exit_code,
-            "smtp_text": _text(report.smtp_text),
-            "reason": _text(report.reason),
-            "ms": report.ms,
-            "findings": [
-                {
-                    "source": finding.source,
-                    "rule": _text(finding.rule),
-                    "class": finding.cls,
-                    "item": _text(finding.item),
-                    "text": _text(finding.text),
-                }
-                for finding in report.findings
-            ],
-            "defects": [
-                {
-                    "code": defect.code,
-                    "where": _text(defect.where),
-                    "detail": _text(defect.detail),
-                }
-                for defect in report.defects
-            ],
-            "items": [
-                {
-                    "path": _text(item.path),
-                    "origin": item.origin,
-                    "names": [_text(one) for one in item.names],
-                    "declared_type": _text(item.declared_type),
-                    "detected_type": _text(item.detected_type),
-                    "encoding": _text(item.encoding),
-                    "size": item.size,
-                    "sha256": item.sha256,
-                    "scan": _text(item.scan),
-                }
-                for item in report.items
-            ],
-        }
-    )
+    return json.dumps(facts(name, report))
 
 
-def _text(value: str | bytes) -> str:
+def facts(name: str, report: Report | Trouble) -> dict[str, object]:
+    """The object of ``as_json``."""
+    return {
+        "file": valid(name),
+        "verdict": report.verdict,
+        "action": report.action,
+        "exit_code": report.exit_code,
+        "smtp_text": valid(report.smtp_text),
+        "reason": valid(report.reason),
+        "ms": report.ms,
+        "findings": [
+            {
+                "source": finding.source,
+                "rule": valid(finding.rule),
+                "class": finding.cls,
+                "item": valid(finding.item),
+                "text": valid(finding.text),
+            }
+            for finding in report.findings
+        ],
+        "defects": [
+            {
+                "code": defect.code,
+                "where": valid(defect.where),
+                "detail": valid(defect.detail),
+            }
+            for defect in report.defects
+        ],
+        "items": [
+            {
+                "path": valid(item.path),
+                "origin": item.origin,
+                "names": [valid(one) for one in item.names],
+                "declared_type": valid(item.declared_type),
+                "detected_type": valid(item.detected_type),
+                "encoding": valid(item.encoding),
+                "size": item.size,
+                "sha256": item.sha256,
+                "scan": valid(item.scan),
+            }
+            for item in report.items
+        ],
+    }
+
+
+def valid(value: str | bytes) -> str:
+    """Text that every JSON parser takes: what is no UTF-8 has backslash escapes."""
     if isinstance(value, bytes):
         value = os.fsdecode(value)
     return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
@@ -133,18 +138,11 @@ def as_text(
     """Lines for people, with colours: verdict and why, what the client is told, the
     findings, the defects and the tree of parts. ``plain``: no line-drawing
     characters; ``clamd``: whether it was asked."""
-    colour = COLOURS[report.verdict]
-    lines = [
-        click.style(shown(name), bold=True)
-        + ": "
-        + click.style(report.verdict, fg=colour, bold=True)
-        + f", {WOULD[report.action]}"
-        + ("" if clamd else " (clamd was not asked)")
-    ]
+    lines = [headline(name, report, clamd)]
     if report.reason:
         lines.append(f"  why      {shown(report.reason, 400)}")
     if report.exit_code:
-        lines.append(f"  client   {_told(report, dialect)}")
+        lines.append(f"  client   {told(report, dialect)}")
     lines += _findings(report.findings)
     lines += _defects(report.defects)
     lines += _tree(report.items, LINES if not plain else PLAIN_LINES, clamd)
@@ -153,7 +151,19 @@ def as_text(
     return "\n".join(lines)
 
 
-def _told(report: Report | Trouble, dialect: str) -> str:
+def headline(name: str, report: Report | Trouble, clamd: bool) -> str:
+    """Name, verdict, and what would happen."""
+    return (
+        click.style(shown(name), bold=True)
+        + ": "
+        + click.style(report.verdict, fg=COLOURS[report.verdict], bold=True)
+        + f", {WOULD[report.action]}"
+        + ("" if clamd else " (clamd was not asked)")
+    )
+
+
+def told(report: Report | Trouble, dialect: str) -> str:
+    """What the SMTP client learns."""
     code = f"exit code {report.exit_code}"
     if not report.smtp_text:
         return f"{code}, qmail words it"
@@ -190,24 +200,31 @@ def _defects(defects: list[Defect]) -> Iterator[str]:
 
 def _tree(items: list[Item], marks: tuple[str, ...], clamd: bool) -> Iterator[str]:
     """One line an item, each below the item that it was found in."""
-    below: dict[str, list[Item]] = {}
-    known = {item.path for item in items}
-    for item in items:
-        if item.path != RAW:
-            below.setdefault(_parent(item.path, known), []).append(item)
-    roots = [item for item in items if item.path == RAW]
-    # Explicit stack: depth is the sender's choice.
-    stack: list[tuple[Item, str, str]] = [(item, "", "") for item in reversed(roots)]
     first = True
-    while stack:
-        item, head, indent = stack.pop()
-        yield f"  {'parts' if first else '':8} {head}{_line(item, clamd)}"
+    for index, head in branches([item.path for item in items], marks):
+        yield f"  {'parts' if first else '':8} {head}{_line(items[index], clamd)}"
         first = False
-        children = below.get(item.path, [])
-        for index in range(len(children) - 1, -1, -1):
-            last = index == len(children) - 1
+
+
+def branches(paths: list[str], marks: tuple[str, ...]) -> Iterator[tuple[int, str]]:
+    """(index in ``paths``, what stands left of it) in the order of the drawn tree,
+    each below what it was found in; ``RAW`` is the root, equal paths are brothers."""
+    below: dict[str, list[int]] = {}
+    known = set(paths)
+    for index, path in enumerate(paths):
+        if path != RAW:
+            below.setdefault(_parent(path, known), []).append(index)
+    roots = [index for index, path in enumerate(paths) if path == RAW]
+    # Explicit stack: depth is the sender's choice.
+    stack: list[tuple[int, str, str]] = [(index, "", "") for index in reversed(roots)]
+    while stack:
+        index, head, indent = stack.pop()
+        yield index, head
+        children = below.pop(paths[index], [])
+        for place in range(len(children) - 1, -1, -1):
+            last = place == len(children) - 1
             branch = indent + marks[1 if last else 0]
-            stack.append((children[index], branch, indent + marks[3 if last else 2]))
+            stack.append((children[place], branch, indent + marks[3 if last else 2]))
 
 
 def _parent(path: str, known: set[str]) -> str:
@@ -218,27 +235,33 @@ def _parent(path: str, known: set[str]) -> str:
 
 
 def _line(item: Item, clamd: bool) -> str:
-    declared, detected = shown(item.declared_type), shown(item.detected_type)
-    kind = declared or detected
-    if detected and declared and detected not in (declared, "application/octet-stream"):
-        kind += f", really {detected}"
-    words = [shown(item.path), kind]
+    words = [shown(item.path), kind(item)]
     words += [f'"{shown(name)}"' for name in item.names]
     if item.encoding:
         words.append(shown(item.encoding, 40))
-    words.append(_size(item.size))
+    words.append(amount(item.size))
     if clamd:
-        good = item.scan in ("clean", "covered", "")
-        words.append(
-            click.style(
-                shown(item.scan) or "not scanned",
-                fg="green" if good and item.scan else "yellow" if good else "red",
-            )
-        )
+        words.append(said(item))
     return "  ".join(word for word in words if word)
 
 
-def _size(size: int) -> str:
+def kind(item: Item) -> str:
+    """Declared type, and the detected one where that is another."""
+    declared, detected = shown(item.declared_type), shown(item.detected_type)
+    if detected and declared and detected not in (declared, "application/octet-stream"):
+        return f"{declared}, really {detected}"
+    return declared or detected
+
+
+def said(item: Item) -> str:
+    """The scanner's word, coloured."""
+    good = item.scan in ("clean", "covered", "")
+    colour = "green" if good and item.scan else "yellow" if good else "red"
+    return click.style(shown(item.scan) or "not scanned", fg=colour)
+
+
+def amount(size: int) -> str:
+    """A size for people."""
     if size < 10_000:
         return f"{size} B"
     if size < 10_000_000:

@@ -66,11 +66,10 @@ def command(
       items [path, origin, names, declared_type, detected_type,
              encoding, size, sha256, scan]
     """
-    signal.signal(signal.SIGTERM, _end)
-    signal.signal(signal.SIGHUP, _end)
+    end_on_signals()
     with tempfile.TemporaryDirectory(prefix="qscan-") as work:
         try:
-            loaded = _load(settings, text, work)
+            loaded = load(common.choose(settings, text), work)
         except compiler.SettingsError as error:
             common.report(error)
             return WRONG_USE
@@ -80,14 +79,19 @@ def command(
         return _scan_all(files, loaded, work, as_json=as_json, clamd=not no_clamd)
 
 
+def end_on_signals() -> None:
+    """Signals end the command in a way in which no temporary directory stays."""
+    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGHUP, _end)
+
+
 def _end(number: int, frame: FrameType | None) -> None:
-    """The temporary directory must not stay."""
     raise SystemExit(128 + number)
 
 
-def _load(database: str | None, text: str | None, work: str) -> reader.Settings:
-    """Settings through the very reader of the wrapper."""
-    chosen = common.choose(database, text)
+def load(chosen: common.Chosen, work: str) -> reader.Settings:
+    """Settings through the very reader of the wrapper; ``work`` is a directory for
+    what is not compiled. Raises ``SettingsError`` and ``Failure``."""
     path = chosen.database
     if not path:
         path = os.path.join(work, "settings.db")
@@ -103,14 +107,14 @@ def _scan_all(
     as_json: bool,
     clamd: bool,
 ) -> int:
-    plain = not _can_draw()
+    plain = not can_draw()
     counts: dict[str, int] = {}
     delivered = 0
     for index, name in enumerate(files):
         label = os.path.basename(name)
         if len(files) > 1:
             label = f"[{index + 1}/{len(files)}] {label}"
-        report = _scan(name, label, settings, work, clamd=clamd, digests=as_json)
+        report = examine(name, label, settings, work, clamd=clamd, digests=as_json)
         counts[report.verdict] = counts.get(report.verdict, 0) + 1
         delivered += report.action in ("deliver", "tag")
         if isinstance(report, Trouble):
@@ -131,7 +135,8 @@ def _scan_all(
     return 0 if delivered == len(files) else FAILED
 
 
-def _can_draw() -> bool:
+def can_draw() -> bool:
+    """Whether standard output takes line-drawing characters."""
     try:
         "".join(render.LINES).encode(sys.stdout.encoding or "ascii")
     except (UnicodeEncodeError, LookupError):
@@ -139,7 +144,7 @@ def _can_draw() -> bool:
     return True
 
 
-def _scan(
+def examine(
     name: str,
     label: str,
     settings: reader.Settings,
@@ -147,7 +152,10 @@ def _scan(
     *,
     clamd: bool,
     digests: bool,
+    look: object = None,
 ) -> Report | Trouble:
+    """What the pipeline says about one file; ``label`` is for the progress line,
+    ``look`` as in ``pipeline.examine_file``."""
     try:
         fd = _open(name)
     except OSError as error:
@@ -157,7 +165,7 @@ def _scan(
     try:
         with Progress(label, fd):
             return pipeline.examine_file(
-                fd, settings, work, clamd=clamd, digests=digests
+                fd, settings, work, clamd=clamd, digests=digests, look=look
             )
     except OSError as error:
         return Trouble(f"cannot be examined: {error}", BY_NAME["write"])

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""What is inside archives and documents."""
