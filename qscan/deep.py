@@ -66,7 +66,8 @@ class Nothing:
             for offset in _starts(head):
                 if store.late(path):
                     return
-                self._content(start + offset, end, path, names)
+                place = path if offset else path + inner.WHOLE
+                self._content(start + offset, end, place, names)
 
     def _content(self, start: int, end: int, path: str, names: list[str]) -> None:
         """Decode what begins at ``start`` in every way that its first bytes allow."""

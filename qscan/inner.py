@@ -14,6 +14,7 @@ from qscan.model import Defects, Item
 from qscan.store import Store
 
 GUESSED = "~any"  # in the paths of what the reading that trusts nothing yields
+WHOLE = "/all"  # in the paths of what it decodes with the header of a part
 TNEF_TYPES = ("application/ms-tnef", "application/vnd.ms-tnef", "application/x-tnef")
 TNEF_NAMES = ("winmail.dat", ".tnef")
 MAIL_NAMES = (".eml", ".mht", ".mhtml", ".nws")
@@ -48,7 +49,8 @@ def is_mail(item: Item) -> bool:
         return True  # out of a mailbox
     if item.origin == "guess":
         # As it stands, the reading that trusts nothing would see itself.
-        return item.encoding != "" and item.head.lower().startswith(MAIL_FIELDS)
+        whole = item.encoding == "" or WHOLE in item.path
+        return not whole and item.head.lower().startswith(MAIL_FIELDS)
     if kind.startswith("message/") and item.origin == "mime":
         return False  # walked where it stands
     named = any(name.lower().endswith(MAIL_NAMES) for name in item.names)

@@ -129,7 +129,7 @@ class Store:
         data = coder.feed(data) + coder.finish()  # type: ignore[attr-defined]
         other = self.known.get(digest(data))
         if other is not None:
-            other.names += [name for name in item.names if name not in other.names]
+            _share(other, item)
         if not data or other is not None:
             return
         item.file = f"{self.directory}/{self.name()}"
@@ -220,5 +220,13 @@ class Store:
         other = self.known.setdefault(key, item)
         if other is item:
             return False
-        other.names += [name for name in item.names if name not in other.names]
+        _share(other, item)
         return True
+
+
+def _share(known: Item, item: Item) -> None:
+    """The same bytes once more: their names are candidates too, unless headers were
+    decoded that nobody encoded."""
+    _, guessed, place = item.path.partition("~any.")
+    if not guessed or place.removesuffix("/all").isdigit():
+        known.names += [name for name in item.names if name not in known.names]

@@ -22,6 +22,7 @@ BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=\r\n
 # Codes that are kept of what further readings find odd, and of what mere guesses do.
 READ = ("limit-", "name-", "type-", "archive-", "document-", "pdf-", "tnef-")
 GUESSED = ("limit-",)
+GUESS = "~any"  # in the paths of what the reading that trusts nothing yields
 TEXTS = ("text/", "message/")
 # What begins like these holds nothing else.
 PLAIN_TYPES = ("", "text/plain", "text/html", "image/png", "image/jpeg", "image/gif")
@@ -70,6 +71,26 @@ class Unpacker:
 
     def _walk(self, source: Source, cover_plain: bool) -> None:
         """The union of all readings is scanned."""
+        if GUESS in source.path:
+            self._quietly(GUESSED, self._readings, source, False)
+        else:
+            self._readings(source, cover_plain)
+
+    def _quietly(self, kept: tuple[str, ...], work: object, *arguments: object) -> None:
+        """Do ``work``; of what it annotates only codes that begin with one of ``kept``
+        say anything new about the message."""
+        store = self.store
+        noted = store.defects
+        store.defects = Defects()
+        try:
+            work(*arguments)  # type: ignore[operator]
+        finally:
+            for defect in store.defects:
+                if defect.code.startswith(kept):
+                    noted.append(defect)
+            store.defects = noted
+
+    def _readings(self, source: Source, cover_plain: bool) -> None:
         store = self.store
         before = len(store.defects)
         parts = store.parts
@@ -82,39 +103,32 @@ class Unpacker:
         for defect in store.defects[before:]:
             for reading in mime.FURTHER.get(defect.code, ()):
                 # What was guessed is not guessed again.
-                once = reading.nothing and f"~{reading.name}" in source.path
+                once = reading.nothing and GUESS in source.path
                 if reading not in further and not once:
                     further.append(reading)
         if further:
             self._again(source, further, parts)
 
     def _again(self, source: Source, readings: list[mime.Reading], parts: int) -> None:
-        """More readings. Each may have as many parts as the message; the same defects
-        once more would say nothing new, limits do."""
-        from qscan import deep
-
+        """More readings. Each may have as many parts as the message."""
         store = self.store
-        noted = store.defects
         most = store.parts
         store.further()
         for reading in readings:
             store.parts = parts
-            store.defects = Defects()
-            try:
-                if reading.nothing:
-                    deep.Nothing(
-                        store, source.fd, source.start, source.size, source.path
-                    ).run()
-                    self.look()
-                else:
-                    self._read(source, reading, False)
-            finally:
-                for defect in store.defects:
-                    if defect.code.startswith(GUESSED if reading.nothing else READ):
-                        noted.append(defect)
-                store.defects = noted
+            if reading.nothing:
+                self._quietly(GUESSED, self._nothing, source)
+            else:
+                self._quietly(READ, self._read, source, reading, False)
             most = max(most, store.parts)
         store.parts = most
+
+    def _nothing(self, source: Source) -> None:
+        from qscan import deep
+
+        store = self.store
+        deep.Nothing(store, source.fd, source.start, source.size, source.path).run()
+        self.look()
 
     def _read(self, source: Source, reading: mime.Reading, cover_plain: bool) -> None:
         fd = source.fd
@@ -168,18 +182,10 @@ class Unpacker:
             item = store.fresh.pop()
             if item.file is None:
                 continue
-            noted = store.defects
             if item.origin == "guess":
-                # What is odd in a wrong guess says nothing about the message.
-                store.defects = Defects()
-            try:
+                self._quietly(GUESSED, self._look, item)
+            else:
                 self._look(item)
-            finally:
-                if store.defects is not noted:
-                    for defect in store.defects:
-                        if defect.code.startswith(GUESSED):
-                            noted.append(defect)
-                    store.defects = noted
 
     def _look(self, item: Item) -> None:
         kind = item.detected_type

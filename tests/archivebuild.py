@@ -120,7 +120,9 @@ def end(count: int, size: int, start: int, comment: bytes = b"") -> bytes:
     """End of central directory (4.3.16)."""
     return (
         b"PK\5\6"
-        + struct.pack("<HHHHIIH", 0, 0, count, count, size, start, len(comment))
+        + struct.pack(
+            "<HHHHIIH", 0, 0, count & 0xFFFF, count & 0xFFFF, size, start, len(comment)
+        )
         + comment
     )
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from qscan.model import Defect
 
-EVIL = b"MZ the payload that must be found " * 20
+EVIL = b"MZ\x90\0 the payload that must be found " * 20
 CLAMAV = Path("/usr/share/clamav-testfiles")
 ROUNDS = int(os.environ.get("QSCAN_FUZZ_ROUNDS", "3000")) // 20
 
@@ -215,9 +215,11 @@ def test_several_gzip_members_are_one_content(opened: Open) -> None:
 )
 def test_damage_is_a_fact_and_what_came_before_is_kept(name: str, opened: Open) -> None:
     data = FORMATS[name]
-    result = opened(data[: len(data) * 2 // 3])
+    cut = data.rindex(EVIL) + 100 if EVIL in data else len(data) * 2 // 3
+    result = opened(data[:cut])
     assert result.codes & {"archive-broken", "archive-unsupported"}
-    assert not result.has(EVIL) or name == "pax"
+    assert not result.refused
+    assert data.count(EVIL) != 1 or EVIL not in result.contents.values()
 
 
 # What programs and pictures have behind them.
@@ -342,6 +344,16 @@ def test_a_zip_that_says_two_things_is_refused_and_its_payload_found(
     assert EVIL in result.contents.values()
 
 
+def test_offsets_outside_the_file_are_no_trouble(opened: Open) -> None:
+    whole = build.zipped(Member(b"a.txt", EVIL, build.STORED), Member(b"b", EVIL))
+    for start in (10, 40, whole.index(b"PK\1\2"), whole.rindex(b"PK\1\2")):
+        assert opened(whole[start:]).codes
+    for offset in (1 << 31, 0xFFFFFFFE, len(whole) - 3):
+        result = opened(build.zipped(Member(b"a", EVIL, central={"offset": offset})))
+        assert result.codes & {"archive-inconsistent", "archive-overlap"}
+        assert result.has(EVIL)
+
+
 def test_a_member_without_a_local_header_is_refused(opened: Open) -> None:
     result = opened(
         build.zipped(Member(b"a", b"ok"), Member(b"b.exe", EVIL, bare=True))
@@ -383,7 +395,7 @@ def test_overlapping_members_are_refused_in_bounded_work(opened: Open) -> None:
     result = opened(build.overlapping(9000, EVIL * 100), costs=(5, 256_000_000, 20.0))
     assert "archive-overlap" in result.codes
     assert result.codes & {"limit-archive-ratio", "limit-archive-bytes"}
-    assert sum(one.size for one in result.members) < 20_000_000
+    assert sum(one.size for one in result.members) <= 100_000_000
 
 
 def test_wrong_checksums_are_damage(opened: Open) -> None:
@@ -408,9 +420,11 @@ def test_an_unknown_compression_is_content_that_nobody_saw(
 
 def test_zip64_is_read(opened: Open) -> None:
     out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as packed:
-        with packed.open("evil.exe", "w", force_zip64=True) as member:
-            member.write(EVIL)
+    with (
+        zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as large,
+        large.open("evil.exe", "w", force_zip64=True) as member,
+    ):
+        member.write(EVIL)
     result = opened(out.getvalue())
     assert result.has(EVIL)
     assert not result.codes
@@ -448,9 +462,9 @@ def test_members_of_an_ordinary_zip_are_covered_by_its_own_scan(opened: Open) ->
 
 
 def test_members_of_anything_else_get_a_scan_of_their_own(opened: Open) -> None:
-    for name in FORMATS:
+    for name, data in FORMATS.items():
         if not name.startswith("zip"):
-            assert EVIL in opened(FORMATS[name]).contents.values(), name
+            assert EVIL in opened(data).contents.values(), name
     result = opened(b"junk" + FORMATS["zip"])
     assert EVIL in result.contents.values()
     many = [Member(b"f%d" % n, b"content %d" % n) for n in range(5001)]
@@ -685,9 +699,9 @@ def test_any_change_to_a_zip_leaves_the_reader_standing() -> None:
 
 def test_any_change_to_an_archive_leaves_the_child_standing(opened: Open) -> None:
     dice = random.Random(5)
-    for name in FORMATS:
+    for name, seed in FORMATS.items():
         for _ in range(3):
-            data = bytearray(FORMATS[name])
+            data = bytearray(seed)
             for _ in range(dice.randint(1, 6)):
                 data[dice.randrange(len(data))] = dice.randrange(256)
             result = opened(bytes(data))
@@ -697,8 +711,8 @@ def test_any_change_to_an_archive_leaves_the_child_standing(opened: Open) -> Non
 # Real tools.
 
 TOOLS: dict[str, tuple[str, str]] = {
-    "zip": ("zip", "zip -q -r {} ."),
-    "zip -0": ("zip", "zip -q -0 -r {} ."),
+    "zip": ("zip", "zip -q -r {}.zip . && mv {}.zip {}"),
+    "zip -0": ("zip", "zip -q -0 -r {}.zip . && mv {}.zip {}"),
     "zip to a pipe": ("zip", "zip -q -r - . >{}"),
     "7z": ("7zz", "7zz a -bd -y {}.7z . && mv {}.7z {}"),
     "7z -mx=9": ("7zz", "7zz a -bd -y -mx=9 {}.7z . && mv {}.7z {}"),
@@ -762,7 +776,7 @@ def test_what_tools_pack_is_ordinary_and_found(
 
 
 ENCRYPTED = {
-    "zip": ("zip", "zip -q -r -P {password} {} ."),
+    "zip": ("zip", "zip -q -r -P {password} {}.zip . && mv {}.zip {}"),
     "AES": (
         "7zz",
         "7zz a -bd -y -tzip -mem=AES256 -p{password} {}.zip . && mv {}.zip {}",

@@ -936,7 +936,7 @@ def test_files_of_clamav(name: str) -> None:
     if name == "clam.arj":
         assert content == b""
     elif name == "clam.ppt":
-        assert named(content)["Clam.exe"].startswith(b"MZ")
+        assert named(content)["clam.exe"].startswith(b"MZ")
     else:
         assert len(content) == 544
         assert content.startswith(b"MZ")
@@ -1087,7 +1087,7 @@ def check(data: bytes) -> Facts:
         for member in found.members:
             assert len(member.names) <= bounds.NAMES
             for offset, length in member.spans:
-                assert 0 <= offset
+                assert offset >= 0
                 assert length >= 0
                 assert offset + length <= len(data)
             assert member.size >= 0
@@ -1099,7 +1099,8 @@ def check(data: bytes) -> Facts:
 @pytest.mark.parametrize("name", SEEDS)
 def test_mutants_raise_nothing(name: str, tmp_path: Path) -> None:
     original = SEEDS[name]
-    assert check(original).facts or name == "mbox"
+    whole = check(original)
+    assert whole.facts or whole.members
     for number in range(ROUNDS):
         dice = random.Random(f"{SEED}:{name}:{number}")
         data = mutant(original, dice, PIECES)
@@ -1153,10 +1154,20 @@ def same_chain(count: int) -> bytes:
     return bytes(data)
 
 
+def nested_storages(count: int) -> bytes:
+    """A chain of storages, each in the one before."""
+    data = bytearray(compound({f"{n}": {} for n in range(count)}))
+    for number in range(count - 1):
+        at = data.index(f"{number}\0".encode("utf-16-le") + bytes(56))
+        struct.pack_into("<I", data, at + 72, 0xFFFFFFFF)
+        struct.pack_into("<I", data, at + 76, number + 2)
+    return bytes(data)
+
+
 ENDLESS = {
     "one chain for many streams": same_chain,
     "many streams": lambda n: compound({f"{i}": b"PK\3\4" for i in range(n)}),
-    "storages in storages": lambda n: nested(n),
+    "storages in storages": nested_storages,
     "records of a workbook": lambda n: compound({"Workbook": bytes(40 * n)}),
     "records of slides": lambda n: compound({"PowerPoint Document": bytes(80 * n)}),
     "open objects": lambda n: b"%PDF-1.7\n" + b"1 0 obj << /EF << " * 8 * n,
@@ -1180,18 +1191,12 @@ ENDLESS = {
 }
 
 
-def nested(count: int) -> bytes:
-    """A chain of storages, each in the one before."""
-    data = bytearray(compound({f"{n}": {} for n in range(count)}))
-    for number in range(count - 1):
-        at = data.index(f"{number}\0".encode("utf-16-le") + bytes(56))
-        struct.pack_into("<I", data, at + 72, 0xFFFFFFFF)
-        struct.pack_into("<I", data, at + 76, number + 2)
-    return bytes(data)
-
-
 @pytest.mark.parametrize("name", ENDLESS)
-def test_twice_the_file_is_twice_the_work(name: str) -> None:
+def test_twice_the_file_is_twice_the_work(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Streams that reach over others are looked into until this is used up.
+    monkeypatch.setattr(bounds, "WORK", 1_000_000)
     make = ENDLESS[name]
     one, two = make(250), make(500)
     assert len(two) > 1.5 * len(one)

@@ -34,6 +34,10 @@ def open_one(walk: Walk, job: Job) -> None:
         fd = posix.open(job.file, fdio.O_READ)
 
     def read(offset: int, length: int) -> bytes:
+        # What the file says of itself may be anything.
+        length = min(length, job.size - offset)
+        if offset < 0 or length <= 0:
+            return b""
         return fdio.pread_all(fd, length, offset)
 
     try:
@@ -75,7 +79,7 @@ def libraries(walk: Walk, job: Job, read: Read, kind: str, offset: int) -> None:
     from qscan.archives import library
 
     def shifted(position: int, length: int) -> bytes:
-        return read(offset + position, length)
+        return read(offset + position, length) if position >= 0 else b""
 
     number = 0
     archive = None

@@ -49,10 +49,9 @@ def candidates(texts: list[str]) -> list[str]:
     plain: list[str] = []
     for text in texts:
         for opening, closing in _QUOTES:
-            parts = text.split(opening)
-            for part in parts[1:200]:
-                word, sep, _ = part[: LONGEST + 1].partition(closing)
-                if sep:
+            for part in text.split(opening)[1:200]:
+                word, closed, _ = part[: LONGEST + 1].partition(closing)
+                if closed or opening == closing:
                     quoted.append(word)
         low = text.lower()
         for mark in _MARKS:

@@ -32,6 +32,7 @@ DESCRIPTOR = b"PK\x07\x08"
 
 ENDS = 4096
 BLOCK = 65536
+MORE = 64  # bytes over the end of a block: most headers, all signatures
 NAME = 4096  # bytes of a name that are kept
 AES = 99
 # 4.4.5; what Windows, 7-Zip or clamd know
@@ -275,29 +276,33 @@ class Zip:
         if offset < 0 or offset >= self.size:
             return b""
         number, start = divmod(offset, BLOCK)
-        if start + length > BLOCK:
+        if start + length > BLOCK + MORE:
             return self.read(offset, min(length, self.size - offset))
+        return self._block(number)[start : start + length]
+
+    def _block(self, number: int) -> bytes:
+        """BLOCK bytes and MORE that belong to the next block."""
         block = self.blocks.get(number)
         if block is None:
             if len(self.blocks) >= 8:
                 del self.blocks[next(iter(self.blocks))]
             place = number * BLOCK
-            block = self.read(place, min(BLOCK, self.size - place))
+            block = self.read(place, min(BLOCK + MORE, self.size - place))
             self.blocks[number] = block
-        return block[start : start + length]
+        return block
 
     def find(self, needle: bytes, start: int, end: int) -> int:
         """Offset of ``needle`` within bytes [start, end), -1 when it is not there."""
-        more = len(needle) - 1
+        start = max(0, start)
+        end = min(end, self.size)
         while start < end:
-            length = min(BLOCK, end - start)
-            data = self.read(start, min(length + more, end - start))
-            found = data.find(needle)
+            number, inside = divmod(start, BLOCK)
+            place = number * BLOCK
+            last = min(end - place, BLOCK + len(needle) - 1)
+            found = self._block(number).find(needle, inside, last)
             if found >= 0:
-                return start + found
-            if not data:
-                return -1
-            start += length
+                return place + found
+            start = place + BLOCK
         return -1
 
     # -- the union ------------------------------------------------------------------

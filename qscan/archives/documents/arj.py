@@ -113,7 +113,8 @@ def member(facts: Facts, found: Header, packed: int, at: int, size: int) -> bool
     elif found.byte(5):
         facts.note("archive-unsupported", f"ARJ method {found.byte(5)}: {name}", at)
     else:
-        spans = [(found.after, max(0, min(packed, size - found.after)))]
+        start = min(found.after, size)
+        spans = [(start, min(packed, size - start))]
     if found.byte(4) & VOLUME:
         facts.note("archive-broken", "ARJ: a member goes on in another file", at)
     kept = Member(found.names, "file", spans, where=str(at))

@@ -104,7 +104,7 @@ def inspect(read: Read, size: int) -> Facts:
 class Reader:
     """Goes through the directory once, entry by entry."""
 
-    __slots__ = ("encrypted", "entries", "facts", "file", "names")
+    __slots__ = ("attachments", "encrypted", "entries", "facts", "file", "names")
 
     def __init__(self, file: File, facts: Facts) -> None:
         self.file = file
@@ -112,6 +112,7 @@ class Reader:
         self.entries = file.entries
         self.encrypted = False
         self.names: dict[int, list[str]] = {}
+        self.attachments: set[int] = set()
 
     def walk(self) -> None:
         """Every storage and stream; what the names of a message are comes first."""
@@ -133,6 +134,10 @@ class Reader:
                 self.storage(index, entry)
             elif entry.kind == cfb.STREAM:
                 self.stream(index, entry)
+        for parent, names in self.names.items():
+            if parent not in self.attachments:
+                # A message in a message: what is in it was seen on the way.
+                self.facts.add(Member(names, "attachment", where=self.where(parent)))
         if not self.facts.media_type and "document-installer" in self.facts.codes:
             self.facts.media_type = "application/x-msi"
 
@@ -219,6 +224,7 @@ class Reader:
         """The content of an attachment of a message."""
         tag = entry.name[len(PROPERTY) :].upper()
         if entry.name.startswith(PROPERTY) and tag.startswith(DATA_PROPERTY):
+            self.attachments.add(entry.parent)
             names = self.names.get(entry.parent, [])
             spans = stream.spans
             member = Member(names, "attachment", spans, where=self.where(entry.parent))

@@ -130,6 +130,7 @@ class Document:
         "facts",
         "identities",
         "names",
+        "near",
         "placed",
         "read",
         "reader",
@@ -151,6 +152,7 @@ class Document:
         self.names: dict[int, list[str]] = {}
         self.typed: list[int] = []  # objects that say themselves they are files
         self.placed: set[int] = set()
+        self.near = (0, -1)  # a place, and where its object begins
         self.ends = (0, 0)  # from the first place on, "endstream" stands at the second
 
     def scan(self) -> None:
@@ -239,15 +241,17 @@ class Document:
         return value, start + end
 
     def start_of(self, offset: int) -> int:
-        """Where the object that contains this place begins; -1 if that is not near."""
-        for length in (NEAR, OBJECT):
-            begin = max(0, offset - length)
-            found = self.read(begin, offset - begin).rfind(b"obj")
-            if found >= 0:
-                return begin + found + 3
-            if not begin or not self.facts.work(OBJECT):
-                break
-        return -1
+        """Where the object that contains this place begins; -1 if that is not near.
+        Places are asked for in their order."""
+        before, start = self.near
+        begin = max(0, before - 2, offset - OBJECT)
+        found = self.read(begin, offset - begin).rfind(b"obj")
+        if found >= 0:
+            start = begin + found + 3
+        elif begin != max(0, before - 2):
+            start = -1
+        self.near = (offset, start)
+        return start
 
     def objects(self) -> None:
         """Read the objects in which names were found, and streams of objects."""
@@ -414,9 +418,8 @@ class Document:
             return
         if not facts.work(length):
             return
-        room = DECODED - facts.decoded
         raw = self.read(start, length)
-        data = pdfsyntax.decode(raw, dictionary, room + 1, facts.work)
+        data = pdfsyntax.decode(raw, dictionary, DECODED + 1, facts.work)
         if data is None:
             facts.note("document-broken", "PDF: embedded file", start)
             facts.add(Member(names, "attachment", [(start, length)], where=where))

@@ -246,7 +246,8 @@ def decode(
 
 def inflate(data: bytes, limit: int) -> bytes:
     """What can be had of zlib data, also when its head or end is damaged."""
-    for bits, start in ((15, 0), (-15, 2), (-15, 0)):
+    bare = ((-15, 2), (-15, 0)) if data[:1] and data[0] & 15 == 8 else ((-15, 0),)
+    for bits, start in ((15, 0), *bare):
         decoder = zlib.decompressobj(bits)
         out = bytearray()
         position = start

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from qscan.archives.documents.facts import Read
 
 TOKENS = 4_000_000
+NESTED = 20  # objects within the digits of others
 ARGUMENT = 600
 TAIL = 64  # bytes at the end of a block in which a control word may be cut
 LEAST = 8  # bytes; less is no object
@@ -46,11 +47,18 @@ def inspect(read: Read, size: int) -> Facts:
     facts = Facts()
     facts.media_type = "text/rtf"
     budget = TOKENS
+    done = inside = 0
     for offset, match in window.search(read, KEY, 0, size):
         word = match[1]
         after = offset + match.end() - match.start()
         if word == b"objdata":
-            budget = Digits(read, size, facts, budget).run(after, offset)
+            inside = inside + 1 if offset < done else 0
+            if inside > NESTED:
+                facts.note("limit-depth", "objects of RTF")
+                continue
+            digits = Digits(read, size, facts, budget)
+            done = max(done, digits.run(after, offset))
+            budget = digits.budget
             continue
         if word in (b"objautlink", b"objlink"):
             facts.note("document-external-link", "linked object", offset)
@@ -108,9 +116,8 @@ class Digits:
         self.full: bytearray | None = None
 
     def run(self, position: int, offset: int) -> int:
-        """Decode from here to the end of the group; returns what is left of the
-        budget."""
-        self.collect(position)
+        """Decode from here to the end of the group; returns where that is."""
+        end = self.collect(position)
         readings = [self.plain] if self.full is None else [self.plain, self.full]
         for digits in readings:
             if len(digits) & 1:
@@ -118,7 +125,7 @@ class Digits:
             data = bytes.fromhex(digits.decode("ascii"))
             if len(data) >= LEAST:
                 add(self.facts, data, offset)
-        return self.budget
+        return end
 
     def put(self, digits: bytes, nested: bool) -> bool:
         """Keep digits; False when there are too many."""
@@ -134,8 +141,8 @@ class Digits:
             return False
         return True
 
-    def collect(self, position: int) -> None:
-        """Read digits until the group is closed."""
+    def collect(self, position: int) -> int:
+        """Read digits until the group is closed; returns where that is."""
         depth = 0
         data = b""
         step = 4096
@@ -143,7 +150,7 @@ class Digits:
             block = self.read(position, step)
             step = min(2 * step, window.BLOCK)
             if not block or not self.facts.work(len(block)):
-                return
+                return position
             position += len(block)
             data += block
             last = position >= self.size
@@ -160,10 +167,10 @@ class Digits:
                 self.budget -= 1
                 if self.budget < 0:
                     self.facts.note("limit-expanded-bytes", "RTF: object")
-                    return
+                    return position
                 if match[1]:
                     if not self.put(match[1], depth > 0):
-                        return
+                        return position
                 elif match[2]:
                     count = max(0, int(match[3] or 0)) if match[3] != b"-" else 0
                     raw = data[at : at + count]
@@ -174,16 +181,17 @@ class Digits:
                         position += len(rest)
                         raw += rest
                         if not self.facts.work(len(rest)):
-                            return
+                            return position
                     if not self.put(raw.hex().encode(), depth > 0):
-                        return
+                        return position
                 elif match[5] == b"{":
                     depth += 1
                 elif match[5] == b"}":
                     depth -= 1
                     if depth < 0:
-                        return
+                        return position - len(data) + at
             data = data[at:]
+        return position
 
 
 def add(facts: Facts, data: bytes, offset: int) -> None:
