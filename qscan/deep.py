@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from qscan import headers, inner, mime, parameters, transfer, variants
-from qscan.fdio import pread_all
+from qscan.fdio import WINDOW, pread_all
 from qscan.model import BLANKS, Defects, Item
 from qscan.store import Store
 
@@ -22,7 +22,7 @@ STARTS = 12
 HEAD = 65536  # bytes at the start of a segment where content may begin
 FIELDS = 16384  # bytes of it that are read for names
 PEEK = 1024
-MOST = 0.1  # of what looks like base64 may be other characters
+THOROUGH = 4  # of the places in a segment where damaged encodings are tried
 
 Read = Callable[[int, int], bytes]
 
@@ -56,43 +56,60 @@ class Nothing:
         store = self.store
         read = reader(self.fd)
         segments = _segments(read, self.start, self.size)
+        segments += _headed(read, segments)
         for number, (start, end) in enumerate(segments, 1):
             if number > SEGMENTS:
                 store.note("limit-parts", self.path)
                 return
             head = read(start, min(HEAD, end - start))
             names = _names(head[:FIELDS])
+            stated = _stated(head[:FIELDS].lower())
             path = f"{self.path}{inner.GUESSED}.{number}"
-            for offset in _starts(head):
+            for count, offset in enumerate(_starts(head)):
                 if store.late(path):
                     return
                 place = path if offset else path + inner.WHOLE
-                self._content(start + offset, end, place, names)
+                self._content(
+                    (start + offset, end),
+                    place,
+                    names,
+                    stated if count < THOROUGH else None,
+                )
 
-    def _content(self, start: int, end: int, path: str, names: list[str]) -> None:
-        """Decode what begins at ``start`` in every way that its first bytes allow."""
+    def _content(
+        self,
+        span: tuple[int, int],
+        path: str,
+        names: list[str],
+        stated: tuple[str, ...] | None,
+    ) -> None:
+        """Decode the bytes of ``span`` in every way that the first ones allow or that
+        is ``stated``, also in the ways for what is damaged; with None only in those
+        that are plain to see."""
+        start, end = span
+        thorough = stated is not None
         store = self.store
         head = pread_all(self.fd, min(PEEK, end - start), start)
-        solid = head.translate(None, BLANKS + b"\0")
-        if not solid:
+        if not head.strip(BLANKS + b"\0"):
             return
         ways: list[tuple[str, object]] = []
-        junk = len(solid.translate(None, variants.ALPHABET + b"="))
-        if junk <= MOST * len(solid):
+        field = path.endswith(inner.WHOLE) and b":" in head.split(b"\n", 1)[0]
+        stated = stated or ()
+        if not field and ("base64" in stated or variants.may_be_base64(head)):
             ways.append(("base64", transfer.Base64()))
             ways.append(("base64-part", variants.Paragraph()))
-        if b"=" in head:
+        if b"=" in head and (thorough or variants.looks_quoted(head)):
             ways.append(("quoted-printable", transfer.QuotedPrintable()))
         if _is_uu(head):
             ways.append(("x-uuencode", transfer.UU()))
-        if len(ways) == 0 or junk:
+        if thorough and (len(ways) == 0 or not variants.looks_base64(head)):
             ways.append(("", None))
         for name, coder in ways:
             if store.late(path):
                 return
             item = Item(path, "guess", list(names), "", name)
             store.guess(self.fd, start, end, item, coder)
-            if coder is not None and coder.odd:  # type: ignore[attr-defined]
+            if thorough and coder is not None and coder.odd:  # type: ignore[attr-defined]
                 inner.again(store, self.fd, start, end, item, coder)
 
 
@@ -120,6 +137,54 @@ def _segments(read: Read, start: int, size: int) -> list[tuple[int, int]]:
     if start < size:
         out.append((start, size))
     return out
+
+
+def _headed(read: Read, segments: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """(start, end) of what begins with MIME fields behind an empty line inside a
+    segment: a part that no dashed line opens."""
+    out: list[tuple[int, int]] = []
+    for start, end in segments:
+        begins: list[int] = []
+        position = start
+        while position < end and len(out) + len(begins) <= SEGMENTS:
+            # Windows overlap by what a header may have before the field.
+            base = max(start, position - FIELDS)
+            data = read(base, min(WINDOW, end - base))
+            lower = data.lower()
+            found = lower.find(b"content-t", position - base)
+            while found >= 0:
+                line = lower.rfind(b"\n", 0, found) + 1
+                if headers.is_mime_field(lower[line : line + 998].split(b"\n", 1)[0]):
+                    blank = max(
+                        lower.rfind(b"\n\n", 0, line) + 2,
+                        lower.rfind(b"\n\r\n", 0, line) + 3,
+                    )
+                    if blank > 3:
+                        begins.append(base + blank)
+                    body = _blank(lower, found)
+                    if body < 0 or len(begins) > SEGMENTS:
+                        break
+                    found = body
+                found = lower.find(b"content-t", found + 1)
+            position = base + len(data)
+        begins = sorted(set(begins))
+        out += zip(begins, [*begins[1:], end], strict=False)
+    return out
+
+
+def _blank(data: bytes, position: int) -> int:
+    """Where the next empty line begins, -1 when there is none."""
+    found = data.find(b"\n\n", position)
+    other = data.find(b"\n\r\n", position, found if found >= 0 else len(data))
+    return other if other >= 0 else found
+
+
+def _stated(head: bytes) -> tuple[str, ...]:
+    """The transfer encodings that a header names, however it does."""
+    found = []
+    if b"64" in head:
+        found.append("base64")
+    return tuple(found)
 
 
 def _names(head: bytes) -> list[str]:

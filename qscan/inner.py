@@ -53,12 +53,23 @@ def is_mail(item: Item) -> bool:
         return not whole and item.head.lower().startswith(MAIL_FIELDS)
     if kind.startswith("message/") and item.origin == "mime":
         return False  # walked where it stands
-    named = any(name.lower().endswith(MAIL_NAMES) for name in item.names)
+    named = _is_named(item.names, MAIL_NAMES)
     text = kind.startswith("text/") or item.detected_type != "message/rfc822"
     if not named and item.origin == "mime" and text:
         return False
     first = item.head.lstrip(b"\r\n").lower()
     return named or first.startswith(MAIL_FIELDS)
+
+
+def _is_named(given: list[str], ends: tuple[str, ...]) -> bool:
+    """True when one of the names, read as any client may, ends so."""
+    if any(name.lower().endswith(ends) for name in given):
+        return True
+    if sniff.ordinary(given):
+        return False
+    from qscan import names
+
+    return any(form.endswith(ends) for name in given for form in names.forms(name))
 
 
 def again(
@@ -72,19 +83,27 @@ def again(
     ways: list[tuple[str, int, object]] = []
     if coder is None:
         careless = any(word in encoding for word in CARELESS)
-        code = "misspelt" if careless else "unknown"
-        store.note(f"{code}-transfer-encoding", item.path, item.encoding)
+        code = "misspelt-transfer-encoding" if careless else "unknown-transfer-encoding"
+        store.note(code, item.path, item.encoding)
         for known in ("base64", "quoted-printable", "x-uuencode"):
             ways.append((f"as-{known}", start, transfer.decoder(known.encode())))
-        ways.append(("as-yenc", start, oldcodes.YEnc()))
+        head = pread_all(fd, min(4096, end - start), start)
+        if b"q" in encoding:
+            for name, make in variants.QUOTED:
+                ways.append((name, start, make()))
+        if b"64" in encoding:
+            for name, make in variants.others(b"base64", list(variants.BASE64), head):
+                ways.append((name, start, make()))
+        if b"yenc" in encoding:
+            ways.append(("as-yenc", start, oldcodes.YEnc()))
         ways.append(("as-binhex", start, oldcodes.BinHex()))
         ways.append(("as-gzip64", start, oldcodes.Gzip64()))
     else:
         odd: list[str] = coder.odd  # type: ignore[attr-defined]
-        for name, make in variants.others(encoding, odd):
+        head = pread_all(fd, min(4096, end - start), start)
+        for name, make in variants.others(encoding, odd, head):
             ways.append((name, start, make()))
         if encoding == b"base64" and odd:
-            head = pread_all(fd, min(4096, end - start), start)
             for offset in variants.starts(head):
                 ways.append((f"from-{offset}", start + offset, transfer.Base64()))
                 ways.append((f"part-{offset}", start + offset, variants.Paragraph()))

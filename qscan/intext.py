@@ -10,6 +10,12 @@ from qscan.fdio import WINDOW, pread_all
 from qscan.model import Defect, Item
 from qscan.store import Store
 
+ENCODINGS = {
+    "uu": "uuencode",
+    "uu64": "uuencode in base64",
+    "yenc": "yEnc",
+    "binhex": "BinHex",
+}
 BLOCKS = 100  # of one text and kind
 BEGIN_LINE = 1024  # bytes of a begin line that are looked at
 
@@ -105,7 +111,7 @@ def _blocks(
         if number > BLOCKS or store.parts > store.limits.parts:
             store.note("limit-parts", item.path)
             return
-        block = Item(f"{item.path}/{kind}/{number}", "uu", [], "", kind)
+        block = Item(f"{item.path}/{kind}/{number}", "uu", [], "", ENCODINGS[kind])
         first = found + skip
         store.decode(fd, first, end, block, coder)
         name = name or getattr(coder, "name", b"")

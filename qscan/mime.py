@@ -485,7 +485,10 @@ class Walker:
             if any(name.startswith(b"boundary*") for name, _ in value.parameters):
                 from qscan import parameters
 
-                stated = stated + parameters.joined(value, b"boundary")
+                read = parameters.joined(value, b"boundary")
+                # A boundary is ASCII: what is not was read in the wrong charset.
+                good = [one for one in read if one.isascii() and b"\0" not in one]
+                stated = stated + (good or read)
             for text in stated:
                 if text[-1:] in (b" ", b"\t"):
                     self.defects.append(

@@ -575,7 +575,8 @@ def suggest(name: str) -> str | None:
     same = [other for other in BY_NAME if other.rpartition(".")[2] == last]
     if len(same) == 1:
         return same[0]
-    tails = {other.rpartition(".")[2]: other for other in BY_NAME}
+    # Of several the first in the table.
+    tails = {other.rpartition(".")[2]: other for other in reversed(BY_NAME)}
     close = difflib.get_close_matches(last, tails, n=1, cutoff=0.8)
     return tails[close[0]] if close else None
 

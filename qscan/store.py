@@ -22,6 +22,7 @@ from qscan.fdio import (
 )
 from qscan.model import Defect, Defects, Item, Limits
 
+GUESSES = 10  # other decodings for each part that a message may have
 SMALL = 262144  # bytes that a guess is made of in memory
 
 
@@ -39,6 +40,7 @@ class Store:
         "expanded",
         "fresh",
         "full",
+        "guesses",
         "items",
         "known",
         "limits",
@@ -62,6 +64,7 @@ class Store:
         self.members = 0  # of archives
         self.count = 0
         self.full = False
+        self.guesses = 0
         self.again = False
         self.deadline = time.monotonic() + limits.seconds
 
@@ -118,6 +121,11 @@ class Store:
     def guess(self, fd: int, start: int, end: int, item: Item, coder: object) -> None:
         """Decode bytes [start, end) as ``decode`` does, for what may well be there
         already: small ones are compared before a file is made, empty ones dropped."""
+        self.guesses += 1
+        if self.guesses > GUESSES * self.limits.parts:
+            self.note("limit-parts", item.path)
+            self.full = True
+            return
         if end - start > SMALL or coder is None:
             self.decode(fd, start, end, item, coder)
             if item.size:

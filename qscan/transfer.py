@@ -70,6 +70,7 @@ class Base64:
             and not (self.column + first + 1 - end) & 3
             and not (width - end) & 3
             and data[first::width].count(b"\n") == count
+            and data.count(b"\r") == (end - 1) * count
         ):
             self.column = len(data[data.rfind(b"\n") + 1 :].translate(None, _BLANK))
             return

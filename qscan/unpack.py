@@ -48,10 +48,11 @@ class Source:
 class Unpacker:
     """Takes one message apart into ``store``."""
 
-    __slots__ = ("queue", "store")
+    __slots__ = ("cr", "queue", "store")
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self.cr = False  # a bare CR ends a line in the reading that goes on
         self.queue: list[Source] = []
 
     def run(self, fd: int, start: int, size: int, cover_plain: bool) -> None:
@@ -73,6 +74,8 @@ class Unpacker:
         """The union of all readings is scanned."""
         if GUESS in source.path:
             self._quietly(GUESSED, self._readings, source, False)
+        elif "~" in source.path:
+            self._quietly(READ, self._readings, source, False)
         else:
             self._readings(source, cover_plain)
 
@@ -101,6 +104,8 @@ class Unpacker:
                     defect.source = source.path
         further: list[mime.Reading] = []
         for defect in store.defects[before:]:
+            if defect.code.startswith("limit-"):
+                return  # more readings would only cost more
             for reading in mime.FURTHER.get(defect.code, ()):
                 # What was guessed is not guessed again.
                 once = reading.nothing and GUESS in source.path
@@ -137,6 +142,7 @@ class Unpacker:
             return pread_all(fd, length, position)
 
         read = plain
+        self.cr = reading.cr
         if reading.cr:
             from qscan import deep
 
@@ -266,6 +272,10 @@ class Unpacker:
             from qscan import transfer
 
             coder = transfer.decoder(region.encoding)
+            if self.cr and coder is not None:
+                from qscan import variants
+
+                coder = variants.Lines(coder)
         prefix = b""
         if region.kind == "message" and region.media.startswith(b"multipart/"):
             prefix = _type_field(region.fields)
@@ -333,7 +343,8 @@ class Unpacker:
             self.store.note("limit-depth", item.path)
             return
         fd = posix.open(item.file, O_READ)
-        self.queue.append(Source(fd, 0, item.size, item.path + ".1", depth, item.file))
+        path = f"{item.path}{GUESS}/1" if item.origin == "guess" else f"{item.path}.1"
+        self.queue.append(Source(fd, 0, item.size, path, depth, item.file))
 
 
 def _names(fields: list[Header]) -> list[str]:

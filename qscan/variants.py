@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable
 
 from qscan.transfer import Base64, QuotedPrintable
+from qscan.transfer import Decoder as AnyDecoder
 
 ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _KEPT = ALPHABET + b"="
@@ -55,6 +56,27 @@ class ByLine:
     def finish(self) -> bytes:
         """What is left at the end of the input."""
         return self.coder.feed(self.change(self.rest)) + self.coder.finish()
+
+
+class Lines:
+    """Gives ``coder`` LF in place of every CR."""
+
+    __slots__ = ("coder", "done", "odd")
+
+    def __init__(self, coder: AnyDecoder) -> None:
+        self.coder = coder
+        self.done = False
+        self.odd = coder.odd
+
+    def feed(self, data: bytes) -> bytes:
+        """Decode the next window."""
+        out = self.coder.feed(data.replace(b"\r\n", b"\n").replace(b"\r", b"\n"))
+        self.done = self.coder.done
+        return out
+
+    def finish(self) -> bytes:
+        """What is left at the end of the input."""
+        return self.coder.finish()
 
 
 class Quads:
@@ -232,7 +254,10 @@ def _upper_only(line: bytes) -> bytes:
 
 def _glued(line: bytes) -> bytes:
     """Blanks at the end of a line go, also between its soft break and its end."""
-    return line.rstrip(b" \t\r\n\x0b\x0c") + b"\n" if line.endswith(b"\n") else line
+    if not line.endswith(b"\n"):
+        return line
+    end = b"\r\n" if line.endswith(b"\r\n") else b"\n"
+    return line.rstrip(b" \t\r\n\x0b\x0c") + end
 
 
 Decoder = ByLine | Quads | Stop | Skip | Paragraph
@@ -261,11 +286,6 @@ BASE64: dict[str, tuple[tuple[str, Made], ...]] = {
         ("no-dots", _base64(_no_dots)),
     ),
     "base64-lines": (("groups", _base64(_whole_groups)),),
-    "base64-length": (
-        ("skip-1", lambda: Skip(1)),
-        ("skip-2", lambda: Skip(2)),
-        ("skip-3", lambda: Skip(3)),
-    ),
 }
 QUOTED: tuple[tuple[str, Made], ...] = (
     ("no-equals", _quoted(_without_equals)),
@@ -275,13 +295,20 @@ QUOTED: tuple[tuple[str, Made], ...] = (
 )
 
 
-def others(encoding: bytes, odd: list[str]) -> list[tuple[str, Made]]:
-    """(name, maker of a decoder) of each other reading that ``odd`` calls for."""
+def others(encoding: bytes, odd: list[str], head: bytes) -> list[tuple[str, Made]]:
+    """(name, maker of a decoder) of each other reading that ``odd`` calls for, in a
+    region that begins with ``head``."""
     if encoding == b"quoted-printable":
         return list(QUOTED) if "qp-bad-escape" in odd else []
     found: list[tuple[str, Made]] = []
     for code in odd:
         found += BASE64.get(code, ())
+    if "base64-length" in odd:
+        # Characters too many may stand before the first group.
+        first = head.lstrip(_BLANKS).split(b"\n", 1)[0].translate(None, _JUNK)
+        more = len(first) & 3
+        if more:
+            found.append((f"skip-{more}", lambda: Skip(more)))
     return found
 
 
@@ -303,6 +330,16 @@ def starts(head: bytes) -> list[int]:
             uneven.append(position)
     # Many uneven lines are a habit, not an end of junk.
     return found + (uneven if len(uneven) < FIRST // 4 else [])
+
+
+def may_be_base64(head: bytes) -> bool:
+    """True when a client that ignores junk could take what begins so for base64:
+    hardly any other characters, and not the blanks that text has between words."""
+    solid = head.translate(None, _BLANKS)
+    if len(solid.translate(None, _KEPT)) * 10 > len(solid):
+        return False
+    blanks = head.count(b" ") + head.count(b"\t")
+    return bool(solid) and not 0.03 < blanks / len(head) < 0.3
 
 
 def looks_base64(head: bytes) -> bool:

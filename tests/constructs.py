@@ -407,7 +407,9 @@ VERBATIM = b"{the payload as it is}"
 def verbatim(state: State) -> None:
     """Binary: put in when all else is done."""
     needs(state.data is state.payload)
-    state.payload = state.data = state.payload + b"end"
+    if state.payload.endswith(b"\r"):
+        # That CR would belong to the delimiter.
+        state.payload = state.data = state.payload + b"."
     state.verbatim = True
     state.encoding = b"binary"
     state.body = VERBATIM

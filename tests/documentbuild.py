@@ -11,7 +11,7 @@ from typing import Union
 
 Tree = Mapping[str, Union[bytes, "Tree"]]
 
-FREE, END, FAT = 0xFFFFFFFF, 0xFFFFFFFE, 0xFFFFFFFD
+FREE, END, FAT, DIFAT = 0xFFFFFFFF, 0xFFFFFFFE, 0xFFFFFFFD, 0xFFFFFFFC
 
 
 def words(numbers: list[int]) -> bytes:
@@ -116,16 +116,21 @@ def compound(
         )
     directory_first = chain(padded(directory, sector))
     per = sector // 4
-    count = 1
-    while count * per < len(fat) + count:
+    count = more = 0
+    while count * per < len(fat) + count + more:
         count += 1
-    if count > 109:
-        message = "too large for this writer"
-        raise ValueError(message)
+        more = -(-max(0, count - 109) // (per - 1))
     first = len(sectors)
-    fat += [FAT] * count
+    tables = [first + n for n in range(count)]
+    fat += [FAT] * count + [DIFAT] * more
     table = padded(words(fat), sector, b"\xff")
     sectors += [table[at : at + sector] for at in range(0, len(table), sector)]
+    later = tables[109:]
+    for number in range(more):
+        piece = later[number * (per - 1) : (number + 1) * (per - 1)]
+        piece += [FREE] * (per - 1 - len(piece))
+        piece.append(first + count + number + 1 if number + 1 < more else END)
+        sectors.append(words(piece))
     header = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(16)
     header += struct.pack(
         "<HHHHH6xIIIIIIIII",
@@ -141,10 +146,10 @@ def compound(
         4096,
         minifat_first,
         minifat_count,
-        END,
-        0,
+        first + count if more else END,
+        more,
     )
-    header += words([first + n for n in range(count)] + [FREE] * (109 - count))
+    header += words((tables + [FREE] * 109)[:109])
     return padded(header, sector) + b"".join(sectors)
 
 

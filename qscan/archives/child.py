@@ -14,6 +14,7 @@ import posix
 
 from qscan import fdio, limited, sniff
 from qscan.archives import documents, formats, zipindex, zipmembers
+from qscan.archives.streams import STREAMS as MOST
 from qscan.archives.streams import Broken, Stream
 from qscan.archives.walk import Bounds, Full, Job, Walk, first
 
@@ -68,6 +69,9 @@ def compressed(walk: Walk, job: Job, read: Read, kind: str) -> None:
             content.close(False)
             return  # those few bytes were no LZMA
         walk.note("archive-broken", job.path, f"{kind}: {stream.error}")
+    elif stream.many:
+        detail = f"{kind}: more than {MOST} streams"
+        walk.note("limit-archive-members", job.path, detail)
     elif stream.used < job.size and content.stop is None:
         detail = f"{job.size - stream.used} bytes after"
         walk.note("archive-junk", job.path, detail)

@@ -49,7 +49,8 @@ def candidates(texts: list[str]) -> list[str]:
     plain: list[str] = []
     for text in texts:
         for opening, closing in _QUOTES:
-            for part in text.split(opening)[1:200]:
+            parts = text.split(opening)[1:200]
+            for part in parts if opening != closing else parts[::2]:
                 word, closed, _ = part[: LONGEST + 1].partition(closing)
                 if closed or opening == closing:
                     quoted.append(word)
@@ -101,8 +102,9 @@ def fits(password: bytes, file: Zip, entry: Entry) -> bool:
     if len(data) < 12:
         return False
     last = decrypt(password, data)[11]
-    crcs = {way.crc >> 24 for way in entry.ways if way.crc >= 0}
-    return last in crcs | {header.crc >> 24, header.time >> 8}
+    if header.flags & 8:  # the checksum was not known yet
+        return last == header.time >> 8
+    return last == header.crc >> 24
 
 
 def _fits_aes(password: bytes, data: bytes, strength: int) -> bool:

@@ -10,8 +10,9 @@ Source: APPNOTE.TXT sections 4.4.5 and 5.8, RFC 1951, RFC 1952.
 
 from __future__ import annotations
 
-import bz2
-import lzma
+# The modules around these two load half of the standard library.
+import _bz2
+import _lzma
 import zlib
 
 TYPE_CHECKING = False
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
 
 INPUT = 65536
 OUTPUT = 262144
+STREAMS = 20_000  # one after the other in a file
 # bz2 raises OSError for its data; nothing is read or written where this is caught.
-_ERRORS = (lzma.LZMAError, zlib.error, OSError, ValueError, EOFError)
+_ERRORS = (_lzma.LZMAError, zlib.error, OSError, ValueError, EOFError)
 _NAME = 1024  # bytes of a name or comment in a gzip header
 
 
@@ -41,10 +43,21 @@ class Stream:
     """Bytes [start, start + length) of ``read``, decompressed while iterating.
 
     Afterwards ``used`` is how many bytes were consumed, ``ended`` whether the data said
-    its own end (stored data ends with its length), ``error`` a text when it is damaged.
+    its own end (stored data ends with its length), ``error`` a text when it is damaged,
+    ``many`` when there were more than STREAMS of them.
     """
 
-    __slots__ = ("ended", "error", "length", "method", "names", "read", "start", "used")
+    __slots__ = (
+        "ended",
+        "error",
+        "length",
+        "many",
+        "method",
+        "names",
+        "read",
+        "start",
+        "used",
+    )
 
     def __init__(self, read: Read, start: int, length: int, method: str) -> None:
         self.read = read
@@ -54,6 +67,7 @@ class Stream:
         self.used = 0
         self.ended = False
         self.error = ""
+        self.many = False
         self.names: list[bytes] = []
 
     def __iter__(self) -> Iterator[bytes]:
@@ -84,22 +98,22 @@ class Stream:
         if self.method == "deflate":
             return zlib.decompressobj(-15)
         if self.method == "bzip2":
-            return bz2.BZ2Decompressor()
+            return _bz2.BZ2Decompressor()
         if self.method == "xz":
-            return lzma.LZMADecompressor(lzma.FORMAT_XZ)
+            return _lzma.LZMADecompressor(_lzma.FORMAT_XZ)
         if self.method == "lzma":
-            return lzma.LZMADecompressor(lzma.FORMAT_ALONE)
+            return _lzma.LZMADecompressor(_lzma.FORMAT_ALONE)
         # APPNOTE.TXT section 5.8: version, length of the properties, properties
         head = self._input(9)
         if len(head) < 9 or head[2:4] != b"\x05\x00" or head[4] >= 225:
             raise ValueError("properties")
         self.used = 9
         literal, rest = head[4] % 9, head[4] // 9
-        return lzma.LZMADecompressor(
-            lzma.FORMAT_RAW,
+        return _lzma.LZMADecompressor(
+            _lzma.FORMAT_RAW,
             filters=[
                 {
-                    "id": lzma.FILTER_LZMA1,
+                    "id": _lzma.FILTER_LZMA1,
                     "dict_size": int.from_bytes(head[5:9], "little"),
                     "lc": literal,
                     "lp": rest % 5,
@@ -142,7 +156,7 @@ class Stream:
 
     def _chained(self) -> Iterator[bytes]:
         """Streams one after the other, as the tools of these formats read them."""
-        while True:
+        for _ in range(STREAMS):
             before = self.used
             self.ended = False
             yield from self._one()
@@ -156,6 +170,7 @@ class Stream:
             self._skip_zeros()
             if self.used >= self.length:
                 return
+        self.many = True
 
     def _skip_zeros(self) -> None:
         while self.used < self.length:
@@ -168,7 +183,9 @@ class Stream:
     def _gzip(self) -> Iterator[bytes]:
         """All members (RFC 1952 section 2.2); ``names`` from their headers."""
         first = True
-        while self.used < self.length:
+        for _ in range(STREAMS):
+            if self.used >= self.length:
+                return
             before = self.used
             if not self._gzip_header():
                 self.used = before
@@ -195,6 +212,7 @@ class Stream:
                 self.error = "checksum"
                 return
             self._skip_zeros()
+        self.many = True
 
     def _gzip_header(self) -> bool:
         head = self._input(10)

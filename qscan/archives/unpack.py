@@ -28,13 +28,6 @@ _KINDS = {
     "defect": (str, str, str),
 }
 SCANS = ("", "covered", "encrypted", "unread")
-# What the end of the child is called here.
-_ENDS = {
-    limited.CPU: "limit-archive-cpu",
-    limited.MEMORY: "limit-archive-memory",
-    limited.WALL: "limit-archive-seconds",
-    limited.FLOOD: "limit-archive-members",
-}
 
 
 def unpack(
@@ -71,9 +64,21 @@ def unpack(
     finally:
         report.tidy()
     if end != limited.FINISHED:
-        code = _ENDS.get(end, "archive-child-died")
-        report.defects.append(Defect(code, item.path, detail))
+        report.defects.append(_ended(end, item.path, detail))
     return report.members, report.defects
+
+
+def _ended(end: str, path: str, detail: str) -> Defect:
+    """The end of the child as a fact."""
+    if end == limited.CPU:
+        return Defect("limit-archive-cpu", path, detail)
+    if end == limited.MEMORY:
+        return Defect("limit-archive-memory", path, detail)
+    if end == limited.WALL:
+        return Defect("limit-archive-seconds", path, detail)
+    if end == limited.FLOOD:
+        return Defect("limit-archive-members", path, detail)
+    return Defect("archive-child-died", path, detail)
 
 
 class _Report:

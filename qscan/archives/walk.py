@@ -31,6 +31,7 @@ from qscan.archives.streams import Broken
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import NoReturn
 
 
 COVERED_BYTES = 50_000_000
@@ -171,12 +172,16 @@ class Walk:
             shown = "".join(c if c.isprintable() else "?" for c in detail[:DETAIL])
             limited.send(self.pipe, ("defect", code, where, shown))
 
+    def _limit(self, code: str, where: str, detail: str) -> NoReturn:
+        """The end of the work."""
+        raise Full(code, where, detail)
+
     def count(self, where: str) -> None:
         """One member more."""
         self.members += 1
         if self.members > self.bounds.members:
             detail = f"more than {self.bounds.members}"
-            raise Full("limit-archive-members", where, detail)
+            self._limit("limit-archive-members", where, detail)
 
     def report(
         self,
@@ -212,10 +217,10 @@ class Walk:
                 self.total += len(block)
                 if self.total > self.bounds.bytes:
                     detail = f"more than {self.bounds.bytes} bytes"
-                    raise Full("limit-archive-bytes", path, detail)
+                    self._limit("limit-archive-bytes", path, detail)
                 if self.total > self.most:
                     detail = f"more than {self.bounds.ratio} times its size"
-                    raise Full("limit-archive-ratio", path, detail)
+                    self._limit("limit-archive-ratio", path, detail)
                 content.add(block)
         except (Full, Broken) as stop:
             content.stop = stop

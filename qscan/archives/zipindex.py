@@ -33,6 +33,9 @@ DESCRIPTOR = b"PK\x07\x08"
 ENDS = 4096
 BLOCK = 65536
 MORE = 64  # bytes over the end of a block: most headers, all signatures
+HEADERS = 256  # that are kept
+LOOKS = 200_000  # at what has the signature of a local header and is none
+FIELDS = 256  # extra fields of one header that are looked at
 NAME = 4096  # bytes of a name that are kept
 AES = 99
 # 4.4.5; what Windows, 7-Zip or clamd know
@@ -156,7 +159,9 @@ class _Header:
         self.unicode = b""
         self.aes = False
         at = 0
-        while at + 4 <= len(extra):
+        for _ in range(FIELDS):
+            if at + 4 > len(extra):
+                break
             kind, length = _u16(extra, at), _u16(extra, at + 2)
             field = extra[at + 4 : at + 4 + length]
             at += 4 + length
@@ -233,6 +238,8 @@ class Zip:
         "directories",
         "ends",
         "entries",
+        "headers",
+        "looks",
         "most",
         "notes",
         "read",
@@ -248,6 +255,8 @@ class Zip:
         self.notes: list[tuple[str, str]] = []
         self.seen: set[str] = set()
         self.blocks: dict[int, bytes] = {}
+        self.headers: dict[int, _Header | None] = {}
+        self.looks = 0
         # (start, end) of every central directory and of every end record
         self.directories: list[tuple[int, int]] = []
         self.ends: list[tuple[int, int]] = []
@@ -494,7 +503,14 @@ class Zip:
     # -- local headers --------------------------------------------------------------
 
     def header(self, offset: int) -> _Header | None:
-        """The local header at ``offset`` (4.3.7)."""
+        """The local header at ``offset`` (4.3.7); many entries may point to one."""
+        if offset not in self.headers:
+            if len(self.headers) >= HEADERS:
+                self.headers.clear()
+            self.headers[offset] = self._header(offset)
+        return self.headers[offset]
+
+    def _header(self, offset: int) -> _Header | None:
         raw = self.at(offset, 30)
         if raw[:4] != LOCAL or len(raw) < 30:
             return None
@@ -588,7 +604,7 @@ class Zip:
                 position, last = end, entry
         if position < self.size:
             if not known:
-                if self.at(0, 4) in (LOCAL, DESCRIPTOR, b"PK00"):
+                if self.at(0, 2) == b"PK":
                     self.note("archive-broken", "no central directory")
                 place = "all"
             else:
@@ -616,9 +632,13 @@ class Zip:
             found = self.find(LOCAL, position, end)
             if found < 0:
                 break
-            header = self.header(found)
-            if header is None or not self._plausible(header, end):
+            header = self.header(found) if self._plausible(found, end) else None
+            if header is None:
                 position = found + 4
+                self.looks += 1
+                if self.looks > LOOKS:
+                    self.note("limit-archive-members", "local headers that are none")
+                    break
                 continue
             entry = Entry(found)
             entry.hidden = True
@@ -643,17 +663,23 @@ class Zip:
         if junk < end:
             self._junk(junk, end, place)
 
-    def _plausible(self, header: _Header, end: int) -> bool:
+    def _plausible(self, offset: int, end: int) -> bool:
         """Not just four bytes that look like a signature."""
-        raw = self.at(header.offset, 30)
-        return (
-            raw[4] <= 63
-            and 0 < len(header.name) == _u16(raw, 26) <= 1024
-            and (header.method in METHODS or header.method == AES)
-            and header.data < end
-            and (header.described or header.length <= end - header.data + 4096)
-            and not any(byte < 32 and byte for byte in header.name)
-        )
+        raw = self.at(offset, 30)
+        if len(raw) < 30:
+            return False
+        method, name_size = _u16(raw, 8), _u16(raw, 26)
+        if raw[4] > 63 or not 0 < name_size <= 1024:
+            return False
+        if method not in METHODS and method != AES:
+            return False
+        data = offset + 30 + name_size + _u16(raw, 28)
+        described = _u16(raw, 6) & _DESCRIBED
+        length = _u32(raw, 18)
+        fits = described or length == _MAX32 or length <= end - data + 4096
+        if data >= end or not fits:
+            return False
+        return not any(byte < 32 and byte for byte in self.at(offset + 30, name_size))
 
     def _described(self, start: int, end: int, entry: Entry) -> int:
         """Step over a data descriptor (4.3.9) if one stands at ``start``."""

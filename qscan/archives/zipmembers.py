@@ -24,7 +24,8 @@ OURS = ("stored", "deflate", "bzip2", "zip-lzma", "xz")
 CLAMD = ("stored", "deflate", "bzip2")
 ONLY_CLAMD = ("shrink", "implode", "deflate64")
 READINGS = 4
-PASSES = 4  # readings of the whole zip with one password each
+PASSES = 8  # readings of the whole zip with one password each
+SAMPLE = 8  # members that passwords are tested with
 # What makes a package that a reader of documents knows.
 PACKAGES = ("[content_types].xml", "meta-inf/manifest.xml", "mimetype")
 
@@ -145,14 +146,12 @@ class _Open:
             self.note("archive-method", f"{way.method}: {first(names)[:80]}")
             self.walk.unread(path, names, way.size, "covered")
             return
-        if way.method in ("zstd", "ppmd") and self.borrowed(way, path, names, []):
+        if way.method in ("zstd", "ppmd") and self.borrowed(way, path, names):
             return
         self.note("archive-unsupported", f"{way.method}: {first(names)[:80]}")
         self.walk.unread(path, names, way.size)
 
-    def borrowed(
-        self, way: zipindex.Way, path: str, names: list[str], passwords: list[bytes]
-    ) -> bool:
+    def borrowed(self, way: zipindex.Way, path: str, names: list[str]) -> bool:
         """Have libarchive read one member; False when it cannot."""
         from qscan.archives import library
 
@@ -160,11 +159,12 @@ class _Open:
             left = max(0, way.length - position)
             return self.read(way.start + position, min(length, left))
 
-        if way.method == "zstd":
-            archive = library.Archive(start, max(0, way.length), "zstd")
-        else:
-            archive = library.Archive(self.read, self.job.size, "zip", tuple(passwords))
+        archive = None
         try:
+            if way.method == "zstd":
+                archive = library.Archive(start, max(0, way.length), "zstd")
+            else:
+                archive = library.Archive(self.read, self.job.size, "zip")
             for entry in archive:
                 if way.method != "zstd" and not set(entry.names) & set(names):
                     continue
@@ -179,7 +179,8 @@ class _Open:
         except Broken:
             return False
         finally:
-            archive.close()
+            if archive is not None:
+                archive.close()
         return False
 
     # -- passwords ------------------------------------------------------------------
@@ -188,32 +189,32 @@ class _Open:
         """Try the passwords of the message; what stays locked is reported."""
         from qscan.archives import passwords
 
-        tried = 0
+        # Wrong ones seem right for some members, the right one for all of its own.
+        sample = self.locked[:SAMPLE]
+        fitting: list[tuple[int, bytes]] = []
         for password in self.walk.passwords:
-            if not self.locked or tried >= PASSES:
-                break
             raw = password.encode("utf-8")
-            locked = [
-                one for one in self.locked if passwords.fits(raw, self.zip, one[0])
-            ]
-            if locked:
-                tried += 1
-                self.try_password(raw, locked)
+            count = sum(passwords.fits(raw, self.zip, one[0]) for one in sample)
+            if count:
+                fitting.append((count, raw))
+        fitting.sort(key=lambda one: -one[0])
+        for _, raw in fitting[:PASSES]:
+            if self.locked:
+                self.try_password(raw)
         for entry, path, names in self.locked:
             self.note("archive-encrypted", first(names)[:80])
             self.walk.unread(path, names, entry.ways[0].size, "encrypted")
 
-    def try_password(
-        self, password: bytes, locked: list[tuple[zipindex.Entry, str, list[str]]]
-    ) -> None:
+    def try_password(self, password: bytes) -> None:
         """Decrypt the members that a password may open, by libarchive."""
         from qscan.archives import library
 
-        archive = library.Archive(self.read, self.job.size, "zip", (password,))
+        archive = None
         try:
+            archive = library.Archive(self.read, self.job.size, "zip", (password,))
             for entry in archive:
-                for one in locked:
-                    if one in self.locked and set(entry.names) & set(one[2]):
+                for one in self.locked if entry.encrypted else ():
+                    if set(entry.names) & set(one[2]):
                         content = self.walk.gather(entry.pieces(), one[1])
                         if isinstance(content.stop, Broken):
                             content.close(False)
@@ -225,7 +226,8 @@ class _Open:
         except Broken:
             return
         finally:
-            archive.close()
+            if archive is not None:
+                archive.close()
 
     # -- packages -------------------------------------------------------------------
 

@@ -63,6 +63,15 @@ def readers_for(detected_type: str, head: bytes) -> Iterator[ModuleType]:
         from qscan.archives.documents import arj
 
         yield arj
+    if head.startswith(b"ActiveMime"):
+        from qscan.archives.documents import activemime
+
+        yield activemime
+    if start.startswith(b"<"):
+        from qscan.archives.documents import flatxml
+
+        if flatxml.is_office(head):
+            yield flatxml
     if start.startswith(b"From "):
         from qscan.archives.documents import mbox
 

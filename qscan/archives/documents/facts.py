@@ -20,7 +20,7 @@ MEMBERS = 2000
 NAMES = 16  # of one member
 NAME = 512  # characters of a name or detail
 DECODED = 64 * 1024 * 1024
-WORK = 256 * 1024 * 1024
+WORK = 128 * 1024 * 1024
 PIECE = 65536
 
 

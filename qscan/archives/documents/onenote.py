@@ -4,7 +4,8 @@
 Does: find every file data object by its GUID, wherever it is, and the names that the
 section gives to files. Which name belongs to which file stands in structures that this
 reader does not follow: where both are as many they go together in order, else every
-file has all names. Never does: read revisions. Limits: MEMBERS files, NAMES names.
+file has all names. Never does: read revisions.
+Limits: MEMBERS files, NAMES names, TRIES places.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ SOURCE = bytes.fromhex("901d001c")  # SourceFilepath, MS-ONE 2.2.65
 PROPERTIES = 64  # of one object
 LENGTHS = {1: 0, 2: 0, 3: 1, 4: 2, 5: 4, 6: 8, 8: 0, 9: 4, 10: 0, 11: 4, 12: 0, 13: 4}
 STRING = 1024
+TRIES = 50_000  # names that are looked for
 INTERESTING = re.compile(
     b"|".join(re.escape(pattern) for pattern in (OBJECT, FILE_NAME, SOURCE))
 )
@@ -36,13 +38,18 @@ def inspect(read: Read, size: int) -> Facts:
     facts = Facts()
     facts.media_type = "application/onenote"
     names: list[str] = []
+    tries = 0
     for offset, match in window.search(read, INTERESTING, 0, size):
         if match[0] != OBJECT:
+            tries += 1
+            if tries > TRIES:
+                facts.note("limit-parts", "OneNote: names")
+                break
             name = string_property(read, offset)
             if name and name not in names and len(names) < 4 * NAMES:
                 names.append(name)
             continue
-        start = offset + OBJECT_HEAD
+        start = min(offset + OBJECT_HEAD, size)
         length = little(read(offset, OBJECT_HEAD), 16, 8)
         if start + length > size:
             facts.note("document-broken", "OneNote: a file is longer", offset)

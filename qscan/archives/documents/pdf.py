@@ -55,7 +55,7 @@ def key(group: str, name: str, follows: bytes = b"") -> bytes:
 
 
 KEY = re.compile(
-    b"/(?:"
+    b"/(?=[JLOAERXFI#])(?:"
     + b"|".join(
         (
             key("javascript", "JavaScript"),

@@ -6,7 +6,8 @@ between them (blanks, groups, control words, ``\bin``), take the OLE 1.0 object 
 Where a group stands inside the digits readers differ: the digits in it count or not;
 both readings are members. Says whether there are links, remote templates, DDE fields.
 Never does: parse the text.
-Limits: TOKENS pieces of all objects, ARGUMENT bytes of a control word's text.
+Limits: TOKENS pieces of all objects, ARGUMENT bytes of a control word's text, ARGUMENTS
+of them.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 TOKENS = 4_000_000
 NESTED = 20  # objects within the digits of others
 ARGUMENT = 600
+ARGUMENTS = 50_000
 TAIL = 64  # bytes at the end of a block in which a control word may be cut
 LEAST = 8  # bytes; less is no object
 COMPOUND = b"\xd0\xcf\x11\xe0"
@@ -39,6 +41,10 @@ ESCAPE = re.compile(
     rb"\\'([0-9A-Fa-f]{2})|\\u(-?\d{1,6}) ?\??|(\\\\)|\\[a-z]{1,32}-?\d{0,10} ?"
     rb"|\\\*|[{}\r\n]"
 )
+# What can become "DDE", also where the text ends before it begins.
+FIELD = re.compile(
+    rb"(?:\\(?!u-?\d)[a-z]{1,32}-?\d{0,10} ?|\\\*|[{}\s\"])*+(?:[Dd]|\\[u']|\\?\Z)"
+)
 DDE = re.compile(rb"DDE(?:AUTO)?\b", re.IGNORECASE)
 
 
@@ -47,7 +53,7 @@ def inspect(read: Read, size: int) -> Facts:
     facts = Facts()
     facts.media_type = "text/rtf"
     budget = TOKENS
-    done = inside = 0
+    done = inside = arguments = 0
     for offset, match in window.search(read, KEY, 0, size):
         word = match[1]
         after = offset + match.end() - match.start()
@@ -63,7 +69,14 @@ def inspect(read: Read, size: int) -> Facts:
         if word in (b"objautlink", b"objlink"):
             facts.note("document-external-link", "linked object", offset)
             continue
-        raw = match.string[match.end() : match.end() + ARGUMENT]
+        at = match.end()
+        if word == b"fldinst" and not FIELD.match(match.string, at, at + ARGUMENT):
+            continue
+        arguments += 1
+        if arguments > ARGUMENTS:
+            facts.note("limit-parts", "RTF: fields")
+            break
+        raw = match.string[at : at + ARGUMENT]
         if len(raw) < ARGUMENT and after + len(raw) < size:
             raw = read(after, ARGUMENT)
         argument(facts, word, raw, offset)
