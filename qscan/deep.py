@@ -22,7 +22,7 @@ STARTS = 12
 HEAD = 65536  # bytes at the start of a segment where content may begin
 FIELDS = 16384  # bytes of it that are read for names
 PEEK = 1024
-THOROUGH = 4  # of the places in a segment where damaged encodings are tried
+LARGE = 65536  # bytes of a segment in which fewer places are tried thoroughly
 
 Read = Callable[[int, int], bytes]
 
@@ -64,6 +64,7 @@ class Nothing:
             head = read(start, min(HEAD, end - start))
             names = _names(head[:FIELDS])
             stated = _stated(head[:FIELDS].lower())
+            thorough = 2 if end - start > LARGE else 4
             path = f"{self.path}{inner.GUESSED}.{number}"
             for count, offset in enumerate(_starts(head)):
                 if store.late(path):
@@ -73,7 +74,7 @@ class Nothing:
                     (start + offset, end),
                     place,
                     names,
-                    stated if count < THOROUGH else None,
+                    stated if count < thorough else None,
                 )
 
     def _content(
@@ -98,7 +99,8 @@ class Nothing:
         if not field and ("base64" in stated or variants.may_be_base64(head)):
             ways.append(("base64", transfer.Base64()))
             ways.append(("base64-part", variants.Paragraph()))
-        if b"=" in head and (thorough or variants.looks_quoted(head)):
+        quoted = "quoted-printable" in stated or variants.looks_quoted(head)
+        if quoted or (thorough and b"=" in head and end - start <= LARGE):
             ways.append(("quoted-printable", transfer.QuotedPrintable()))
         if _is_uu(head):
             ways.append(("x-uuencode", transfer.UU()))
@@ -182,8 +184,12 @@ def _blank(data: bytes, position: int) -> int:
 def _stated(head: bytes) -> tuple[str, ...]:
     """The transfer encodings that a header names, however it does."""
     found = []
-    if b"64" in head:
-        found.append("base64")
+    for line in head.split(b"\n"):
+        if b"encoding" in line:
+            if b"64" in line:
+                found.append("base64")
+            if b"q" in line:
+                found.append("quoted-printable")
     return tuple(found)
 
 

@@ -324,12 +324,12 @@ def starts(head: bytes) -> list[int]:
             break
         line = head[position:end].strip(_BLANKS)
         position = end + 1
-        if not line or line.translate(None, ALPHABET):
+        if not line:
             found.append(position)
-        elif len(line) & 3:
+        elif len(line) & 3 or line.translate(None, ALPHABET):
             uneven.append(position)
-    # Many uneven lines are a habit, not an end of junk.
-    return found + (uneven if len(uneven) < FIRST // 4 else [])
+    # Many such lines are a habit, not an end of junk.
+    return found + (uneven if len(uneven) < FIRST // 4 else uneven[:1])
 
 
 def may_be_base64(head: bytes) -> bool:

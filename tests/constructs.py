@@ -145,6 +145,7 @@ class State:
         self.verbatim = False  # the payload stands in the message as it is
         self.returns = False  # some row counts on a CR where none is usual
         self.text_only = False  # clients look for it in text alone
+        self.by_name = False  # clients open it for its name alone
         self.suffix = ""  # what a shown name must end with, where names matter
         self.media = b"application/octet-stream"
         self.parameters = b'; name="data.bin"'
@@ -191,6 +192,7 @@ class State:
             (b"{1}", true[:half]),
             (b"{2}", true[half:]),
             (b"{64}", base64.b64encode(true)),
+            (b"{Q}", b"".join(b"=%02X" % byte for byte in true)),
             (b"{o}", other),
         ):
             form = form.replace(sign, text)
@@ -300,7 +302,7 @@ def disposed(*dispositions: bytes) -> Make:
     """Content-Disposition without a name."""
 
     def make(state: State) -> None:
-        needs(not state.suffix)
+        needs(not state.suffix and not state.by_name)
         state.dispositions = list(dispositions)
 
     return make
@@ -310,6 +312,14 @@ def first_quad_alone(state: State) -> None:
     needs(state.encoding == b"base64" and state.body[4:5].isalnum())
     state.separator = b"\n"
     state.body = state.body[:4] + b"\n\n" + state.body[4:]
+
+
+def first_quads_alone(state: State) -> None:
+    needs(state.encoding == b"base64" and state.body[8:9].isalnum())
+    needs(b"\n" not in state.body[:8])
+    state.separator = b"\n"
+    first = state.body[:4] + b"\n" + state.body[4:8] + b"\n\n"
+    state.body = first + state.body[8:]
 
 
 def decoy_after(state: State) -> None:
@@ -329,6 +339,7 @@ def defined(
     before: tuple[bytes, ...] = (),
     after: tuple[bytes, ...] = (),
     separator: bytes = b"\n\n",
+    lead: bytes = b"",
 ) -> Make:
     """How the multipart is declared and used: ``form`` of Content-Type (``before`` and
     ``after`` are more of them), ``use`` what follows the dashes. {b} the boundary, {1}
@@ -360,11 +371,11 @@ def defined(
         multi.types = [fill(one) for one in (*before, form, *after)]
         multi.decisive = len(before)
         used = fill(use)
-        multi.use = b"--" + used
-        multi.close = fill(close.replace(b"{u}", used))
+        multi.use = lead + b"--" + used
+        multi.close = lead + fill(close.replace(b"{u}", used)) if close else b""
         multi.end = end
         multi.separator = separator
-        state.returns |= b"\r" in form + use + end + close + separator
+        state.returns |= b"\r" in form + use + end + close + separator + lead
         if b"{x}" in b"".join((form, *before, *after)) and b"{x}" not in use:
             decoy = b"Content-Type: text/plain\n\ninnocent\n"
             multi.before += b"--%s\n%s--%s--\n" % (other, decoy, other)
@@ -494,12 +505,32 @@ def stray_equals(data: bytes) -> bytes:
     )
 
 
+def displaced(size: int) -> Code:
+    """base64 in pieces whose padding is not at their end."""
+
+    def code(data: bytes) -> bytes:
+        needs(len(data) % 2 == 0)
+        out = []
+        for piece in codes.b64_pieces(data, size):
+            one, two, three, _ = (piece[at : at + 1] for at in range(4))
+            # UEs= is U=Es then, and UA== is U=A=.
+            out.append(one + b"=" + two + three)
+        return codes.lines(b"".join(out), 60)
+
+    return code
+
+
 def gzip64(data: bytes) -> bytes:
     return codes.b64(gzip.compress(data, mtime=0))
 
 
 def holder(
-    code: Code, media: bytes, name: bytes = b"", *, text_only: bool = False
+    code: Code,
+    media: bytes,
+    name: bytes = b"",
+    *,
+    text_only: bool = False,
+    by_name: bool = False,
 ) -> Make:
     """The payload in something else, which is the content of the part."""
 
@@ -507,6 +538,7 @@ def holder(
         state.data = code(state.payload)
         state.media = media
         state.text_only = text_only
+        state.by_name = by_name
         state.parameters = b'; name="%s"' % name if name else b""
         state.dispositions = [b'attachment; filename="%s"' % name] if name else []
 
@@ -647,6 +679,7 @@ def placed(*parts: bytes, before: bytes = b"", after: bytes = b"") -> Make:
         def fill(text: bytes) -> bytes:
             text = text.replace(b"{use}", multi.use + multi.end)
             text = text.replace(b"{close}", multi.close)
+            text = text.replace(b"{name}", multi.boundary)
             return text.replace(b"{p}", state.entity)
 
         shown = [fill(part) for part in parts]
@@ -719,6 +752,26 @@ def two(
     return make
 
 
+def outer_in_base64(share: float) -> Make:
+    """A delimiter of the outer multipart in the base64 of a part of the inner one; it
+    is made of signs that are no base64."""
+
+    def make(state: State) -> None:
+        body = state.body
+        needs(state.multi.plain and state.encoding == b"base64" and body)
+        needs(state.entity.endswith(b"\n" + body) and body.count(b"\n") > 2)
+        outer = Multipart(b"####")
+        outer.declare(state.forms["multipart"])
+        inner = Multipart(b"inner-boundary")
+        inner.declare()
+        at = body.find(b"\n", int(len(body) * share)) + 1 if share else 0
+        changed = body[:at] + outer.use + b"\n" + body[at:]
+        entity = state.entity[: -len(body)] + changed
+        state.message = outer.render([inner.render([HELLO, entity])])
+
+    return make
+
+
 def in_header(line: bytes, *, of_inner: bool) -> Make:
     """A delimiter of the outer multipart as the last line of the header of the inner
     one, or of its own."""
@@ -775,6 +828,7 @@ def named(
     another ``line`` of the header; and what the name that a client shows ends with."""
 
     def make(state: State) -> None:
+        needs(not state.by_name)
         state.suffix = suffix
         state.parameters = parameters
         state.dispositions = disposition.split(b"|") if disposition else []
@@ -862,16 +916,16 @@ TABLE: tuple[Row, ...] = (
     Row("yEnc in parts in text", CONTENT, holder(in_text(lambda data: codes.yenc(data,
         part=True)), b"text/plain", text_only=True), "Thunderbird"),
     Row("yEnc as a file", CONTENT, holder(codes.yenc, b"application/octet-stream",
-        b"data.ync"), "newsreaders"),
+        b"data.ync", by_name=True), "newsreaders"),
     Row("BinHex in text", CONTENT, holder(in_text(codes.binhex), b"text/plain",
         text_only=True), "old Mac"),
     Row("BinHex as a file", CONTENT, holder(codes.binhex, b"application/mac-binhex40",
         b"data.hqx"), "Mac"),
     Row("BinHex as octets", CONTENT, holder(codes.binhex, b"application/octet-stream",
-        b"data.hqx"), "Mac"),
+        b"data.hqx", by_name=True), "Mac"),
     Row("a message as a file", CONTENT, holder(as_message, b"application/octet-stream",
-        b"mail.eml"), "opened by name"),
-    Row("a message as text", CONTENT, holder(as_message, b"text/plain", b"mail.eml"),
+        b"mail.eml", by_name=True), "opened by name"),
+    Row("a message as text", CONTENT, holder(as_message, b"text/plain", b"mail.eml", by_name=True),
         "opened by name"),
     # How it is transfer-encoded.
     Row("base64", TRANSFER, encoded(b"base64", codes.b64), valid=True),
@@ -934,6 +988,19 @@ TABLE: tuple[Row, ...] = (
     Row("base64, groups of two without padding", TRANSFER, encoded(b"base64", padded(1,
         lose=1)), "Thunderbird"),
     Row("base64 without padding", TRANSFER, encoded(b"base64", unpadded), "most"),
+    Row("base64, padding inside groups of two bytes", TRANSFER, encoded(b"base64",
+        displaced(2)), "any = is padding"),
+    Row("base64, padding inside groups of one byte", TRANSFER, encoded(b"base64",
+        displaced(1)), "any = is padding"),
+    *(Row(f"base64, lines of four and {junk.decode()}", TRANSFER, encoded(b"base64",
+        lambda data, junk=junk: codes.b64(data, 4, junk + b"\n")),
+        "each line on its own") for junk in (b"X", b"XX", b"XXX", b"=", b"==")),
+    *(Row(f"base64 after {junk.decode()} and an empty line", TRANSFER,
+        encoded(b"base64", lambda data, junk=junk: junk + b"\n\n" + codes.b64(data)),
+        "each paragraph on its own") for junk in (b"A", b"AA", b"AAA", b"AA==")),
+    *(Row(f"base64 with remarks after {size}", TRANSFER, encoded(b"base64",
+        inserted(b"#remark\n", size)), "who drops the rest of the line")
+        for size in (1, 2, 3, 19)),
     Row("base64, too much padding", TRANSFER, encoded(b"base64",
         lambda data: codes.b64(data)[:-1] + b"====\n"), "most"),
     Row("base64, padding line at the end", TRANSFER, encoded(b"base64",
@@ -980,21 +1047,20 @@ TABLE: tuple[Row, ...] = (
     *(Row(f"uuencode as {name.decode()}", TRANSFER, encoded(name, codes.uu),
         "Thunderbird")
         for name in (b"uuencode", b"x-uue", b"uue", b"x-uu", b"uu")),
-    Row("uuencode without begin", TRANSFER, encoded(b"x-uuencode",
-        lambda data: codes.uu(data, begin=False)), "Thunderbird"),
-    Row("uuencode without begin and end", TRANSFER, encoded(b"x-uuencode",
-        lambda data: codes.uu(data, begin=False, end=False)), "Thunderbird"),
-    Row("uuencode without end", TRANSFER, encoded(b"x-uuencode",
-        lambda data: codes.uu(data, end=False)), "Thunderbird"),
+    *(Row(f"uuencode as {name.decode()} without {what}", TRANSFER, encoded(name,
+        lambda data, begin=begin, end=end: codes.uu(data, begin=begin, end=end)),
+        "Thunderbird") for name in (b"x-uuencode", b"uuencode", b"x-uue", b"uue",
+        b"x-uu") for what, begin, end in (("begin", False, True),
+        ("end", True, False), ("begin and end", False, False))),
     Row("uuencode, blanks lost", TRANSFER, encoded(b"x-uuencode",
         lambda data: codes.uu(data, zero=b" ", strip=True)), "uudecode"),
     Row("uuencode after text", TRANSFER, encoded(b"x-uuencode", in_text(codes.uu)),
         "Thunderbird"),
     *(Row(f"yEnc as {name.decode()}", TRANSFER, encoded(name, codes.yenc),
-        "Thunderbird") for name in (b"x-yencode", b"yenc", b"x-yenc", b"x-yenc-1")),
+        "Thunderbird") for name in (b"x-yencode", b"yencode", b"yenc", b"x-yenc", b"x-yenc-1")),
     *(Row(f"BinHex as {name.decode()}", TRANSFER, encoded(name, codes.binhex),
         "old Mac, Outlook Express") for name in (b"x-binhex", b"binhex",
-        b"mac-binhex40", b"x-mac-binhex40")),
+        b"mac-binhex", b"x-mac-binhex", b"mac-binhex40", b"x-mac-binhex40")),
     Row("BinHex without its first line", TRANSFER, encoded(b"mac-binhex40",
         lambda data: codes.binhex(data, sign=False)), "old Mac"),
     *(Row(f"gzip as {name.decode()}", TRANSFER, encoded(name, gzip64), "metamail")
@@ -1166,7 +1232,7 @@ TABLE: tuple[Row, ...] = (
         "who decodes words"), (b"=?utf-8?B?{64}?=", "who decodes words"), (b"{v}\0",
         "who ends at NUL"), (b"{v}\x0b", "isspace()"), (b"{v}\x0c", "isspace()"),
         (b"{v}\xa0", "lenient"), (b"={v}", "lenient"), (b": {v}", "lenient"),
-        (b"{1} {2}", "who drops blanks"), (b"{1}\n {2}", "who drops blanks"),
+        (b"=?utf-8?Q?{Q}?=", "who decodes words"), (b"{1} {2}", "who drops blanks"), (b"{1}\n {2}", "who drops blanks"),
         (b"{v}\n x", "first word"), (b"x\n {v}", "who searches"), (b"{v}/8bit",
         "first word"), (b"encoding={v}", "who searches"))),
     # How the decisive field is written: Content-Transfer-Encoding of the part, or
@@ -1244,6 +1310,12 @@ TABLE: tuple[Row, ...] = (
         for number in range(300)) + b"{n}: {v}"), "all"),
     Row("after a long field", FIELD, field(b"X-Long: a" +
         b"\n aaaaaaaaaaaaaaaaaaaaaaaaa" * 200 + b"\n{n}: {v}"), "all"),
+    *(Row(f"after {name}, first", FIELD, field(b"^" + line + b"\n{n}: {v}"), reading)
+        for name, line, reading in (("a colon", b":", "who skips junk"),
+        ("a blank", b" ", "who skips it"), ("a VT", b"\x0b", "who skips junk"),
+        ("a NUL", b"\0", "who skips junk"), ("a CR", b"\r", "CR ends lines"),
+        ("8-bit junk", b"\xe4\xf6", "who skips junk"))),
+    Row("CR, first", FIELD, field(b"^\r{n}: {v}"), "CR is a blank"),
     Row("after many lines of junk", FIELD, field(b"junk\n" * 60 + b"{n}: {v}"),
         "who skips junk"),
     Row("after many blank lines", FIELD, field(b" \n" * 40 + b"{n}: {v}"),
@@ -1327,6 +1399,7 @@ TABLE: tuple[Row, ...] = (
         "CR ends lines"), ("CR LF CR LF", b"\r\n\r\n", "all"))),
     *(Row(f"junk {junk!r}", BREAK, broken_by_junk(junk), "body from the empty line")
         for junk in (b"ABCD", b"ABC=", b"ABCD\nABCD", b"ABC=\nABC=", b"!!!!", b"junk")),
+    Row("the first eight characters", BREAK, first_quads_alone, "no field, so body"),
     Row("the first four characters", BREAK, first_quad_alone, "no field, so body"),
     Row("none, and another body below", BREAK, decoy_after, "no field, so body"),
     # The part inside something of its own.
@@ -1603,8 +1676,39 @@ TABLE: tuple[Row, ...] = (
         (b"text/plain\n multipart/mixed; boundary={b}", "who searches"),
         (b'multipart/mixed; foo="\n "; boundary={b}', "most"))),
     *(Row(f"written {form.decode()!r}, used {use.decode()!r}", STRUCTURE, defined(form,
-        use), reading) for form, use, reading in ((b'multipart/mixed; boundary="{b};"',
-        b"{b};", "RFC 822"), (b'multipart/mixed; boundary="{b}\\;"', b"{b};",
+        use), reading) for form, use, reading in ((b'multipart/mixed; boundary="{b};"', b"{b};", "RFC 822"),
+        (b'multipart/mixed; boundary="{1};{2}"', b"{1};{2}", "RFC 822"),
+        (b'multipart/mixed; boundary="{1};{2}"', b"{1}", "who splits"),
+        (b'multipart/mixed; boundary="{1};{2}"', b'"{1}', "who splits"),
+        (b"multipart/mixed; boundary={1};{2}", b"{1};{2}", "rest of the line"),
+        (b"multipart/mixed; boundary={1}\\;{2}", b"{1}\\;{2}", "literal"),
+        (b"multipart/mixed; boundary={1}\\;{2}", b"{1};{2}", "who unescapes"),
+        (b"multipart/mixed; boundary={1}\\;{2}", b"{1}", "who splits"),
+        (b'multipart/mixed; boundary={1}\\"{2}\\"', b'{1}"{2}"', "who unescapes"),
+        (b'multipart/mixed; boundary={1}\\"{2}\\"', b'{1}\\"{2}\\"', "literal"),
+        (b'multipart/mixed; boundary={1}\\"{2}\\"', b"{1}", "up to the quote"),
+        (b'multipart/mixed; boundary={1}\\"{2}\\"', b"{1}\\", "up to the quote"),
+        (b'multipart/mixed; boundary={1}\\"{2}\\"', b"{2}", "between the quotes"),
+        (b'multipart/mixed; boundary={1}\\"{2}\\"', b"{2}\\", "between the quotes"),
+        (b'multipart/mixed; boundary={1}\\"{2}\\"', b"{b}", "who joins them"),
+        (b'multipart/mixed; boundary={1}"{2}"', b"{1}", "up to the quote"),
+        (b'multipart/mixed; boundary={1}"{2}"', b"{2}", "between the quotes"),
+        (b'multipart/mixed; boundary={1}"{2}"', b'{1}"{2}"', "literal"),
+        (b'multipart/mixed; boundary="{1}"{2}', b"{1}", "between the quotes"),
+        (b'multipart/mixed; boundary="{1}"{2}', b'"{1}"{2}', "literal"),
+        (b'multipart/mixed; boundary="{1}"{2}', b"{2}", "behind the quotes"),
+        (b"multipart/mixed; boundary='{b} '", b"{b} ", "who unquotes"),
+        (b"multipart/mixed; boundary='{b} '", b"{b}", "who unquotes and strips"),
+        (b"multipart/mixed; boundary='{b} '", b"'{b} '", "literal"),
+        (b"multipart/mixed; boundary=' {b}'", b" {b}", "who unquotes"),
+        (b"multipart/mixed; boundary='{1} {2}'", b"{1} {2}", "who unquotes"),
+        (b"multipart/mixed; boundary='{1} {2}'", b"'{1}", "first word"),
+        (b"multipart/mixed; boundary*=''{1}%20{2}", b"{1} {2}", "Thunderbird"),
+        (b"multipart/mixed; boundary*=''%20{b}", b" {b}", "Thunderbird"),
+        (b"multipart/mixed; boundary*=''{b}%20", b"{b} ", "Thunderbird"),
+        (b"multipart/mixed; boundary*=''{b}%20", b"{b}", "who strips"),
+        (b"multipart/mixed; boundary*0=''{b}", b"''{b}", "RFC 2231"),
+        (b"multipart/mixed; boundary*=x'y'{b}", b"x'y'{b}", "literal"), (b'multipart/mixed; boundary="{b}\\;"', b"{b};",
         "RFC 822"), (b'multipart/mixed; boundary="{b}\\;"', b"{b}\\;",
         "who unescapes nothing"), (b"multipart/mixed; boundary={b}\\;x", b"{b};x",
         "who unescapes"), (b"multipart/mixed; boundary={b}\\;x", b"{b}\\",
@@ -1651,6 +1755,10 @@ TABLE: tuple[Row, ...] = (
         (b"{b}", b"--{b}--junk", "prefix"), (b"{b}", b"--{b}-", "lenient"),
         (b"{b}", b"", "all"), (b"{b}", b"--{b}- -", "lenient"),
         (b"{b}", b"--{b}\n--{b}\n--{b}--", "all"))),
+    Row("delimiter after LF CR", STRUCTURE, defined(M + b'boundary="{b}"',
+        lead=b"\r"), "CR ends lines"),
+    Row("delimiter after a blank", STRUCTURE, defined(M + b'boundary="{b}"',
+        lead=b" "), "who strips lines"),
     Row("delimiter ends with CR", STRUCTURE, defined(M + b'boundary="{b}"', end=b"\r"),
         "CR ends lines"),
     *(Row(f"header ends {separator!r}", STRUCTURE, defined(M + b'boundary="{b}"',
@@ -1712,6 +1820,15 @@ TABLE: tuple[Row, ...] = (
         dummy=b"{o}junk\n\n"), "exact lines"),
     Row("inner goes on behind outer's part", PLACEMENT, two(b"{b}", b"in{b}",
         inner_close=b"", later=HELLO), "all"),
+    Row("inner dummy with outer's boundary", PLACEMENT, placed(b"Content-Type: "
+        b"multipart/mixed; boundary={name}\n\n{use}" + HELLO + b"\n{close}\n",
+        b"{p}"), "who keeps no stack"),
+    Row("delimiter of outer in base64", PLACEMENT, outer_in_base64(0.5),
+        "innermost counts, junk ignored"),
+    Row("delimiter of outer before base64", PLACEMENT, outer_in_base64(0.0),
+        "innermost counts, junk ignored"),
+    Row("another delimiter in the preamble", PLACEMENT, placed(HELLO, b"{p}",
+        before=b"--fake\nContent-Type: text/plain\n\n"), "all"),
     Row("delimiter in the inner header", PLACEMENT, in_header(b"{use}", of_inner=True),
         "fields first"),
     Row("end in the inner header", PLACEMENT, in_header(b"{close}", of_inner=True),
@@ -1877,7 +1994,7 @@ WAYS: tuple[tuple[str, str], ...] = (
     ("transfer", "8bit"),
     ("transfer", "binary"),
     ("transfer", "uuencode"),
-    ("transfer", "uuencode without begin"),
+    ("transfer", "uuencode as x-uuencode without begin"),
     ("transfer", "yEnc as x-yencode"),
     ("transfer", "BinHex as mac-binhex40"),
     ("content", "uuencode in text"),
