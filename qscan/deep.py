@@ -64,7 +64,7 @@ class Nothing:
             head = read(start, min(HEAD, end - start))
             names = _names(head[:FIELDS])
             stated = _stated(head[:FIELDS].lower())
-            thorough = 2 if end - start > LARGE else 4
+            thorough = 2 if end - start > LARGE else 5
             path = f"{self.path}{inner.GUESSED}.{number}"
             for count, offset in enumerate(_starts(head)):
                 if store.late(path):
@@ -184,27 +184,25 @@ def _blank(data: bytes, position: int) -> int:
 def _stated(head: bytes) -> tuple[str, ...]:
     """The transfer encodings that a header names, however it does."""
     found = []
-    for line in head.split(b"\n"):
-        if b"encoding" in line:
-            if b"64" in line:
-                found.append("base64")
-            if b"q" in line:
-                found.append("quoted-printable")
+    if b"base64" in head:
+        found.append("base64")
+    if b"quoted" in head:
+        found.append("quoted-printable")
     return tuple(found)
 
 
 def _names(head: bytes) -> list[str]:
     """Names in whatever reads like a MIME field."""
-    if b"name" not in head.lower():
-        return []
     fields, _ = headers.split_block(head, "", Defects())
     return parameters.part_names(fields)
 
 
 def _starts(head: bytes) -> list[int]:
-    """Offsets where content may begin: at the start, behind empty lines, at the first
-    line that is no field, where base64 begins and behind lines that spoil it."""
-    out = [0]
+    """Offsets where content may begin, the likely ones first: behind the first empty
+    lines, at the first line that is no field, at the start; then where base64 begins
+    and behind lines that spoil it."""
+    likely: list[int] = []
+    others = [0]
     position = 0
     field = True
     before = False
@@ -213,19 +211,19 @@ def _starts(head: bytes) -> list[int]:
         position += len(line) + 1
         bare = line.strip(BLANKS + b"\0")
         if not bare:
-            out.append(position)
+            (likely if len(likely) < 3 else others).append(position)
             field = before = False
         else:
             encoded = not bare.translate(None, variants.ALPHABET + b"=")
             if field and b":" not in line and line[:1] not in (b" ", b"\t"):
-                out.append(begin)
+                likely.append(begin)
                 field = False
             if encoded != before:
-                out.append(begin)
+                others.append(begin)
             before = encoded
-        if len(out) > STARTS:
+        if len(likely) + len(others) > STARTS:
             break
-    return list(dict.fromkeys(offset for offset in out if offset < len(head)))
+    return list(dict.fromkeys(at for at in likely + others if at < len(head)))
 
 
 def _is_uu(head: bytes) -> bool:

@@ -103,6 +103,13 @@ TEXTS: dict[str, dict[str, Text]] = {
             "Programs that know the type fetch the content; others show the stub.",
             "Attach the file, or put a link into the text.",
         ),
+        "field-behind-cr": Text(
+            "Behind a CR without LF stands another field, or nothing: a program for "
+            "which CR ends lines sees a field more, or the end of the header "
+            "(RFC 5322 section 2.2 allows CR only before LF).",
+            "Python's email package ends lines at a bare CR; fast-mail-parser, GMime "
+            "and flanker do not.",
+        ),
         "header-in-body": Text(
             "A line in the text of a part reads like a field of MIME, Content-Type or "
             "Content-Transfer-Encoding. Quoted mail and returned mail have such lines.",
@@ -126,6 +133,12 @@ TEXTS: dict[str, dict[str, Text]] = {
             "A part, or the message, begins with lines that are no header and have no "
             "empty line before them. They are taken for the body.",
             "Some drop what they take for a damaged header, some show it as text.",
+        ),
+        "too-ambiguous": Text(
+            "At least four kinds of ambiguity are in one message. Each alone is a "
+            "mistake that careless software makes; so many together are none, and no "
+            "reading of ours can be sure to be that of the recipient's program.",
+            "Every program reads such a message in its own way.",
         ),
         "same-boundary-nested": Text(
             "A multipart inside a multipart has the same boundary as the outer one.",

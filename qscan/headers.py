@@ -40,6 +40,8 @@ def split_block(
             line = line[:-1]
         if b"\r" in line:
             defects.append(Defect("bare-cr-in-header", where, at=base + begin))
+            if _fields_behind_cr(line):
+                defects.append(Defect("field-behind-cr", where, at=base + begin))
         if line[:1] in (b" ", b"\t"):
             if not line.strip(BLANKS):
                 defects.append(Defect("blank-line-in-header", where, at=base + begin))
@@ -92,6 +94,16 @@ def split_block(
     if block.lower().count(b"content-t") > known:
         _hidden(block, where, defects, base)
     return fields, min(position, len(block))
+
+
+def _fields_behind_cr(line: bytes) -> bool:
+    """True when a reader for whom CR ends lines sees another field or the end of the
+    header in this line."""
+    pieces = line.rstrip(b"\r").split(b"\r")
+    return any(
+        not piece or (b":" in piece and is_token(piece.split(b":", 1)[0]))
+        for piece in pieces[1:]
+    )
 
 
 def _hidden(block: bytes, where: str, defects: list[Defect], base: int) -> None:

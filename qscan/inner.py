@@ -82,9 +82,10 @@ def again(
     encoding = item.encoding.encode("ascii", "replace")
     ways: list[tuple[str, int, object]] = []
     if coder is None:
-        careless = any(word in encoding for word in CARELESS)
-        code = "misspelt-transfer-encoding" if careless else "unknown-transfer-encoding"
-        store.note(code, item.path, item.encoding)
+        if any(word in encoding for word in CARELESS):
+            store.note("misspelt-transfer-encoding", item.path, item.encoding)
+        else:
+            store.note("unknown-transfer-encoding", item.path, item.encoding)
         for known in ("base64", "quoted-printable", "x-uuencode"):
             ways.append((f"as-{known}", start, transfer.decoder(known.encode())))
         head = pread_all(fd, min(4096, end - start), start)

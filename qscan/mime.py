@@ -114,6 +114,7 @@ FURTHER: dict[str, tuple[Reading, ...]] = {
     "duplicate-content-transfer-encoding": (LAST, NOTHING),
     "duplicate-content-type": (LAST, NOTHING),
     "encoded-multipart": (NOTHING,),
+    "field-behind-cr": (CR, NOTHING),
     "header-in-body": (NOTHING,),
     "header-junk": (JUNK, NOTHING),
     "hidden-field": (JUNK, NOTHING),
@@ -511,7 +512,7 @@ class Walker:
             if not boundary:
                 self.defects.append(Defect("boundary-missing", path, at=region.start))
             boundary = self._guess(region.start)
-            if not boundary:
+            if not boundary or boundary in self.index:
                 return False
         default = b"text/plain"
         if region.media == b"multipart/digest":

@@ -14,6 +14,7 @@ from qscan.model import Defects, Header, Item
 from qscan.store import Store
 
 BLANK = b" \t\r\n\x0b\x0c\0"
+ODD = 4  # kinds of ambiguity in one message that no sender's mistake explains
 ENCODED = 40  # bytes that can be told to be encoded
 # Fields that are hardly ever there and may be names as a whole.
 NAMING = (b"content-description", b"content-location", b"content-name")
@@ -69,6 +70,10 @@ class Unpacker:
             finally:
                 if source.file is not None:
                     posix.close(source.fd)
+        if len(self.store.defects) >= ODD:
+            codes = {one.code for one in self.store.defects} & set(mime.FURTHER)
+            if len(codes) >= ODD:
+                self.store.note("too-ambiguous", "1", " ".join(sorted(codes)))
 
     def _walk(self, source: Source, cover_plain: bool) -> None:
         """The union of all readings is scanned."""
@@ -103,6 +108,8 @@ class Unpacker:
                 if defect.at >= 0:
                     defect.source = source.path
         further: list[mime.Reading] = []
+        if source.path.count("~") > 1:
+            return  # readings of readings of readings
         for defect in store.defects[before:]:
             if defect.code.startswith("limit-"):
                 return  # more readings would only cost more
