@@ -50,7 +50,9 @@ def is_mail(item: Item) -> bool:
     if item.origin == "guess":
         # As it stands, the reading that trusts nothing would see itself.
         whole = item.encoding == "" or WHOLE in item.path
-        return not whole and item.head.lower().startswith(MAIL_FIELDS)
+        head = item.head.lower()
+        part = head.startswith(b"--") and b"\ncontent-" in head
+        return not whole and (part or head.startswith(MAIL_FIELDS))
     if kind.startswith("message/") and item.origin == "mime":
         return False  # walked where it stands
     named = _is_named(item.names, MAIL_NAMES)

@@ -126,7 +126,7 @@ def boundaries(fields: list[Header]) -> list[bytes]:
             equals = raw.find(b"=", position, position + 60)
             if equals < 0:
                 break
-            rest = raw[equals + 1 : equals + 400].lstrip(BLANKS + b"(")
+            rest = raw[equals + 1 : equals + 400].lstrip(BLANKS + b"(=")
             flat = rest.replace(b"\r", b"").replace(b"\n", b"")
             for text in (
                 flat.split(b";", 1)[0],

@@ -108,14 +108,14 @@ class Unpacker:
                 if defect.at >= 0:
                     defect.source = source.path
         further: list[mime.Reading] = []
-        if source.path.count("~") > 1:
+        if source.path.count("~") > 2:
             return  # readings of readings of readings
         for defect in store.defects[before:]:
             if defect.code.startswith("limit-"):
                 return  # more readings would only cost more
             for reading in mime.FURTHER.get(defect.code, ()):
                 # What was guessed is not guessed again.
-                once = reading.nothing and GUESS in source.path
+                once = reading.nothing and source.path.count(GUESS) > 2
                 if reading not in further and not once:
                     further.append(reading)
         if further:
@@ -213,6 +213,7 @@ class Unpacker:
                 posix.close(own)
         if (
             item.names
+            or item.origin == "guess"
             or kind not in PLAIN_TYPES
             or item.head.startswith(sniff.TNEF)
             or "tnef" in item.declared_type
