@@ -94,15 +94,19 @@ class Nothing:
         if not head.strip(BLANKS + b"\0"):
             return
         ways: list[tuple[str, object]] = []
-        field = path.endswith(inner.WHOLE) and b":" in head.split(b"\n", 1)[0]
+        # What begins with a field is content only as it stands.
+        word, colon, _ = head.split(b"\n", 1)[0].partition(b":")
+        field = bool(colon) and headers.is_token(word)
         stated = stated or ()
         if not field and ("base64" in stated or variants.may_be_base64(head)):
             ways.append(("base64", transfer.Base64()))
             ways.append(("base64-part", variants.Paragraph()))
-        quoted = "quoted-printable" in stated or variants.looks_quoted(head)
-        if quoted or (thorough and b"=" in head and end - start <= LARGE):
+        quoted = variants.looks_quoted(head) or (
+            "quoted-printable" in stated and not field
+        )
+        if quoted or (thorough and b"=" in head and end - start <= LARGE and not field):
             ways.append(("quoted-printable", transfer.QuotedPrintable()))
-        if _is_uu(head):
+        if not field and _is_uu(head):
             ways.append(("x-uuencode", transfer.UU()))
         if thorough and (len(ways) == 0 or not variants.looks_base64(head)):
             ways.append(("", None))

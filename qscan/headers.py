@@ -111,9 +111,10 @@ def _hidden(block: bytes, where: str, defects: list[Defect], base: int) -> None:
     other characters around their names. Signatures name fields too, without a value.
     """
     position = 0
-    for line in block.split(b"\n"):
+    lines = block.split(b"\n")
+    for line, following in zip(lines, [*lines[1:], b""], strict=True):
         exact = line.partition(b":")[0].rstrip(LWSP).lower() in _PLAIN
-        if not exact and is_mime_field(line):
+        if not exact and is_mime_field(line, following):
             defects.append(
                 Defect("hidden-field", where, _shown(line.strip()), base + position)
             )
@@ -125,21 +126,32 @@ _LETTERS = b"abcdefghijklmnopqrstuvwxyz0123456789"
 _CODINGS = (b"base64", b"quoted", b"uu", b"x-", b"7bit", b"8bit", b"binary")
 
 
-def is_mime_field(line: bytes) -> bool:
+def is_mime_field(line: bytes, following: bytes | None = None) -> bool:
     """True when a line reads like a Content-Type or Content-Transfer-Encoding field,
-    whatever stands around the name."""
+    whatever stands around the name; ``following`` is the next line of a header, where
+    signatures list names of fields too, None in a body."""
     name, colon, value = line.lower().partition(b":")
     start = name.find(b"content-t")
     if not colon or start < 0:
         return False
-    value = value.strip(BLANKS + b"\0\"'")
     before = name[:start]
     if before.translate(None, _LETTERS) != before or before[-1:] == b"-":
         return False
     rest = name[start:].split(b"(", 1)[0].strip(BLANKS + b"\0\"'")
-    if rest == b"content-type":
-        return b"/" in value.split(b";", 1)[0] or value.startswith(b"multipart")
-    return rest == b"content-transfer-encoding" and value.startswith(_CODINGS)
+    if rest not in _PLAIN:
+        return False
+    if following is not None:
+        if not value.strip(BLANKS):
+            value = following.lower()
+        if b":" in value:
+            return False
+        if rest == b"content-transfer-encoding":
+            bare = value.strip(BLANKS + b"\0\"'(;,")
+            return bare.startswith(_CODINGS) or b"(" in value
+    if rest == b"content-transfer-encoding":
+        return True
+    value = value.strip(BLANKS + b"\0\"'")
+    return not value or b"/" in value or value.startswith((b"multipart", b"(", b"=?"))
 
 
 def _is_name(raw: bytes) -> bool:

@@ -17,7 +17,7 @@ GUESSED = "~any"  # in the paths of what the reading that trusts nothing yields
 WHOLE = "/all"  # in the paths of what it decodes with the header of a part
 TNEF_TYPES = ("application/ms-tnef", "application/vnd.ms-tnef", "application/x-tnef")
 TNEF_NAMES = ("winmail.dat", ".tnef")
-MAIL_NAMES = (".eml", ".mht", ".mhtml", ".nws")
+MAIL_NAMES = (".eml", ".emlx", ".mht", ".mhtml", ".nws")
 # In a transfer encoding that nobody registered: what its sender meant is plain.
 CARELESS = (
     *(b"bit", b"utf", b"ascii", b"iso-", b"none", b"text", b"plain", b"unknown"),

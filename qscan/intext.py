@@ -22,20 +22,24 @@ BEGIN_LINE = 1024  # bytes of a begin line that are looked at
 
 def search(
     store: Store, fd: int, start: int, end: int, item: Item, plain: bool
-) -> None:
+) -> bool:
     """Look through bytes [start, end) of ``fd``, a text; ``plain``: it is in no
-    transfer encoding. Every byte is decoded at most once for each kind of block."""
+    transfer encoding. Every byte is decoded at most once for each kind of block. True
+    when a MIME field stands in the text."""
     _blocks(store, fd, start, end, item, b"begin ", _uu)
     _blocks(store, fd, start, end, item, b"begin-base64 ", _begin_base64)
     _blocks(store, fd, start, end, item, oldcodes.YBEGIN, _yenc)
     _blocks(store, fd, start, end, item, oldcodes.BINHEX, _binhex)
+    at = _fields(fd, start, end)
     if not plain:
-        return
-    _fields(store, fd, start, end, item)
+        return at >= 0
+    if at >= 0:
+        store.defects.append(Defect("header-in-body", item.path, at=at))
     if variants.looks_base64(item.head):
         _undeclared(store, fd, start, end, item, "base64")
     elif variants.looks_quoted(item.head):
         _undeclared(store, fd, start, end, item, "quoted-printable")
+    return at >= 0
 
 
 def _undeclared(
@@ -54,14 +58,15 @@ def _undeclared(
     store.add(guess)
 
 
-def _fields(store: Store, fd: int, start: int, end: int, item: Item) -> None:
-    """Annotate the first MIME field in a body: a part that no boundary opens."""
+def _fields(fd: int, start: int, end: int) -> int:
+    """Offset of the first MIME field in a body, of a part that no boundary opens; -1
+    when there is none."""
     position = start
     rest = b""
     while position < end:
         data = pread_all(fd, min(WINDOW, end - position), position)
         if not data:
-            return
+            break
         text = rest + data
         lower = text.lower()
         base = position - len(rest)
@@ -70,12 +75,11 @@ def _fields(store: Store, fd: int, start: int, end: int, item: Item) -> None:
             begin = max(lower.rfind(b"\n", 0, found), lower.rfind(b"\r", 0, found)) + 1
             line = lower[begin : begin + 1000].split(b"\n", 1)[0]
             if headers.is_mime_field(line):
-                at = base + begin
-                store.defects.append(Defect("header-in-body", item.path, at=at))
-                return
+                return base + begin
             found = lower.find(b"content-t", found + 9)
         position += len(data)
         rest = text[-BEGIN_LINE:]
+    return -1
 
 
 def _blocks(

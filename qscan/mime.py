@@ -198,13 +198,19 @@ class Window:
         # Offset of a bare CR before dashes in what was searched, or -1.
         self.bare = -1
 
+    def _fill(self, position: int, length: int) -> None:
+        self.buffer = self.read(position, length)  # type: ignore[operator]
+        self.base = position
+        if self.bare < 0:
+            at = self.buffer.find(b"\r--")
+            self.bare = at if at < 0 else position + at
+
     def at(self, position: int, length: int) -> bytes:
         """``length`` bytes at ``position`` (fewer at the end)."""
         start = position - self.base
         reached = self.base + len(self.buffer)
         if start < 0 or (start + length > len(self.buffer) and reached < self.size):
-            self.buffer = self.read(position, max(WINDOW, length))  # type: ignore[operator]
-            self.base = position
+            self._fill(position, max(WINDOW, length))
             start = 0
         return self.buffer[start : start + length]
 
@@ -214,15 +220,10 @@ class Window:
         while position < end:
             start = position - self.base
             if start < 0 or start + overlap >= len(self.buffer):
-                length = max(WINDOW, 2 * len(needle))
-                self.buffer = self.read(position, length)  # type: ignore[operator]
-                self.base = position
+                self._fill(position, max(WINDOW, 2 * len(needle)))
                 start = 0
                 if not self.buffer:
                     return -1
-                if self.bare < 0:
-                    at = self.buffer.find(b"\r--")
-                    self.bare = at if at < 0 else position + at
             hit = self.buffer.find(needle, start, end - self.base + overlap)
             if hit >= 0:
                 return self.base + hit
@@ -250,6 +251,7 @@ class Walker:
     fills while it runs."""
 
     __slots__ = (
+        "begin",
         "defects",
         "depth",
         "frames",
@@ -288,12 +290,14 @@ class Walker:
         self.needle = b"\n--"
         self.lengths: list[int] = []
         self.line_limit = 4096
+        self.begin = -1
         self.region: Region | None = None
         self.todo: list[Region] = []
 
     def walk(self, start: int, path: str, default: bytes = b"text/plain"):  # type: ignore[no-untyped-def]
         """Yield the Regions of the entity at ``start`` whose path is ``path``."""
         size = self.window.size
+        self.begin = start
         position = self._entity(start, path, default)
         while True:
             yield from self.todo
@@ -369,10 +373,10 @@ class Walker:
         length = 4096
         while True:
             data = window.at(start, min(length, limit))
-            if data.startswith(b"\n"):
-                return [], start + 1
-            if data.startswith(b"\r\n"):
-                return [], start + 2
+            if data.startswith((b"\n", b"\r\n")):
+                if start == self.begin:
+                    self.defects.append(Defect("no-header", path, at=start))
+                return [], start + 1 + (data[:1] == b"\r")
             end, skip = _blank_line(data)
             whole = len(data) < min(length, limit)
             cut = self._boundary_in(data if end < 0 else data[:end], whole or end >= 0)

@@ -49,12 +49,13 @@ class Source:
 class Unpacker:
     """Takes one message apart into ``store``."""
 
-    __slots__ = ("cr", "queue", "store")
+    __slots__ = ("cr", "queue", "queued", "store")
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self.cr = False  # a bare CR ends a line in the reading that goes on
         self.queue: list[Source] = []
+        self.queued: set[str] = set()
 
     def run(self, fd: int, start: int, size: int, cover_plain: bool) -> None:
         """Unpack the message in bytes [start, size) of ``fd``.
@@ -208,7 +209,10 @@ class Unpacker:
         ):
             own = posix.open(item.file, O_READ)  # type: ignore[arg-type]
             try:
-                self._signs(own, 0, item.size, item, False)
+                if self._signs(own, 0, item.size, item, False):
+                    # Parts that we do not see, in what was encoded.
+                    self.queue_message(item, True)
+                    return
             finally:
                 posix.close(own)
         if (
@@ -309,50 +313,59 @@ class Unpacker:
             region.encoding.decode("ascii", "backslashreplace"),
         )
 
-    def _signs(self, fd: int, start: int, end: int, item: Item, plain: bool) -> None:
-        """Look for signs of files in a text, and of parts that no boundary opens.
+    def _signs(self, fd: int, start: int, end: int, item: Item, plain: bool) -> bool:
+        """Look for signs of files in a text, and of parts that no boundary opens; True
+        when there are such parts in what is not ``plain``.
 
         ``plain``: the text is in no transfer encoding, so it may be in one that its
         header does not show to us.
         """
         position = start
-        found = False
+        files = fields = False
         rest = b""
-        while position < end and not found:
+        search = plain or (item.origin == "mime" and GUESS not in item.path)
+        while position < end and not (files and fields):
             data = pread_all(fd, min(WINDOW, end - position), position)
             if not data:
                 break
             position += len(data)
             text = rest + data
             rest = text[-SIGN:]
-            found = (
-                b"begin " in text
-                or b"begin-base64 " in text
-                or b"BinHex" in text
-                or (plain and b"content-t" in text.lower())
+            files = files or (
+                b"begin " in text or b"begin-base64 " in text or b"BinHex" in text
             )
+            fields = fields or (search and b"content-t" in text.lower())
         head = item.head
         encoded = (
             plain
             and len(head) >= ENCODED
             and (head.count(b"=") >= 3 or not head.translate(None, BASE64))
         )
-        if found or encoded:
-            from qscan import intext
+        if not (files or fields or encoded):
+            return False
+        from qscan import intext
 
-            intext.search(self.store, fd, start, end, item, plain)
+        return intext.search(self.store, fd, start, end, item, plain) and not plain
 
-    def queue_message(self, item: Item) -> None:
-        """A message that is an item of its own is walked as a file of its own."""
-        if item.file is None or not item.size:
+    def queue_message(self, item: Item, guess: bool = False) -> None:
+        """A message that is an item of its own is walked as a file of its own;
+        ``guess``: nobody says that it is one."""
+        if item.file is None or not item.size or item.path in self.queued:
             return
+        self.queued.add(item.path)
         depth = item.path.count(".") + 1
         if depth > self.store.limits.depth:
             self.store.note("limit-depth", item.path)
             return
+        guess = guess or item.origin == "guess"
+        path = f"{item.path}{GUESS}/1" if guess else f"{item.path}.1"
+        # Apple Mail writes the length of the message in a line before it.
+        first = item.head.split(b"\n", 1)[0]
+        start = len(first) + 1 if first.strip().isdigit() else 0
         fd = posix.open(item.file, O_READ)
-        path = f"{item.path}{GUESS}/1" if item.origin == "guess" else f"{item.path}.1"
-        self.queue.append(Source(fd, 0, item.size, path, depth, item.file))
+        source = Source(fd, start, item.size, path, depth, item.file)
+        # What is stated goes first: what a guess finds again keeps its place.
+        self.queue.insert(0 if guess else len(self.queue), source)
 
 
 def _names(fields: list[Header]) -> list[str]:

@@ -178,7 +178,7 @@ def check(found: Unpacked, size: int) -> None:
     # Nothing expands: base64 and the like only get shorter. Each reading is done once,
     # and the one that trusts nothing has a few places and decodings a segment.
     written = sum(i.size for i in found.items if i.file and i.span is None)
-    assert written <= 60 * size + 2000
+    assert written <= 100 * size + 2000
 
 
 def essence(found: Unpacked) -> Counter[tuple[str, tuple[str, ...], bytes]]:

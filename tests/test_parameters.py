@@ -41,7 +41,11 @@ FIELDS = {
         [(b"b", b" 2")],
         ["blank-line-in-header"],
     ),
-    "bare CR": (b"A: 1\rB: 2\n", [(b"a", b" 1\rB: 2")], ["bare-cr-in-header", "field-behind-cr"]),
+    "bare CR": (
+        b"A: 1\rB: 2\n",
+        [(b"a", b" 1\rB: 2")],
+        ["bare-cr-in-header", "field-behind-cr"],
+    ),
     "NUL": (b"A: 1\0\n", [(b"a", b" 1\0")], ["nul-in-header"]),
     "NUL in the name": (
         b"A\0: 1\n",
