@@ -57,6 +57,7 @@ class Nothing:
         read = reader(self.fd)
         segments = _segments(read, self.start, self.size)
         segments += _headed(read, segments)
+        segments += _across(read, self.start, self.size)
         for number, (start, end) in enumerate(segments, 1):
             if number > SEGMENTS:
                 store.note("limit-parts", self.path)
@@ -165,6 +166,9 @@ def _headed(read: Read, segments: list[tuple[int, int]]) -> list[tuple[int, int]
                         lower.rfind(b"\n\n", 0, line) + 2,
                         lower.rfind(b"\n\r\n", 0, line) + 3,
                     )
+                    dashes = lower.rfind(b"\n--", 0, line)
+                    if dashes >= 0:
+                        blank = max(blank, lower.find(b"\n", dashes + 1) + 1)
                     if blank > 3:
                         begins.append(base + blank)
                     body = _blank(lower, found)
@@ -175,6 +179,25 @@ def _headed(read: Read, segments: list[tuple[int, int]]) -> list[tuple[int, int]
             position = base + len(data)
         begins = sorted(set(begins))
         out += zip(begins, [*begins[1:], end], strict=False)
+    return out
+
+
+def _across(read: Read, start: int, size: int) -> list[tuple[int, int]]:
+    """(start, end) from one header with MIME fields to the last dashed line before the
+    next, where dashed lines are between them: those may be no delimiters."""
+    window = mime.Window(read, size)
+    out: list[tuple[int, int]] = []
+    for begin, end in _headed(read, [(start, size)]):
+        last = window.find(b"\n--", begin, end)
+        count = 0
+        while last >= 0:
+            following = window.find(b"\n--", last + 1, end)
+            if following < 0:
+                break
+            count += 1
+            last = following
+        if count:
+            out.append((begin, last))
     return out
 
 
