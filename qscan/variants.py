@@ -301,8 +301,11 @@ def others(encoding: bytes, odd: list[str], head: bytes) -> list[tuple[str, Made
     if encoding == b"quoted-printable":
         return list(QUOTED) if "qp-bad-escape" in odd else []
     found: list[tuple[str, Made]] = []
+    longest = max(len(line.strip(_BLANKS)) for line in head.split(b"\n"))
     for code in odd:
-        found += BASE64.get(code, ())
+        # Lines that hold no group at all are nothing without their rests.
+        if code != "base64-lines" or longest >= 4:
+            found += BASE64.get(code, ())
     if "base64-length" in odd:
         # Characters too many may stand before the first group.
         first = head.lstrip(_BLANKS).split(b"\n", 1)[0].translate(None, _JUNK)

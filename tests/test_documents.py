@@ -37,7 +37,7 @@ from documentbuild import (
 )
 
 from qscan import defects, sniff
-from qscan.archives import documents
+from qscan.archives import documents, formats
 from qscan.archives.documents import facts as bounds
 from qscan.archives.documents import ooxml, pdfcrypt, pdfsyntax
 from qscan.archives.documents.facts import Facts, Member
@@ -107,6 +107,16 @@ def test_the_reader_is_chosen_by_content(name: str) -> None:
     module = documents.reader_for("", KINDS[name][:1024])
     assert module is not None
     assert module.__name__ == f"qscan.archives.documents.{name}"
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_what_has_a_reader_is_told_without_loading_it(name: str) -> None:
+    data = KINDS[name]
+
+    def read(offset: int, length: int) -> bytes:
+        return data[offset : offset + length]
+
+    assert formats.inside(read, len(data))
 
 
 def test_text_has_no_reader() -> None:

@@ -324,6 +324,7 @@ class Page:
         for item in items:
             words.setdefault(item.scan, []).append(item)
         covered, idle = words.pop("covered", []), words.pop("", [])
+        closed = words.pop("encrypted", []) + words.pop("unread", [])
         asked = sum(map(len, words.values()))
         address = shown(str(self.case.parsed.settings["clamd.address"]))
         yield f"  clamd at {address} was shown {plural(asked, 'item')}:"
@@ -334,7 +335,12 @@ class Page:
         yield from self.cut(rows, self.most, "answer")
         if covered:
             yield from self.filled(
-                "inside what was shown, byte for byte: " + _paths(covered, self.whole)
+                "inside what was shown: " + _paths(covered, self.whole)
+            )
+        if closed:
+            yield from self.filled(
+                "encrypted, or in a form that nobody here can open: "
+                + _paths(closed, self.whole)
             )
         if idle:
             yield from self.filled("not shown: " + _paths(idle, self.whole))
