@@ -63,7 +63,7 @@ class Nothing:
                 store.note("limit-parts", self.path)
                 return
             head = read(start, min(HEAD, end - start))
-            names = _names(head[:FIELDS])
+            names = self._names(head[:FIELDS])
             stated = _stated(head[:FIELDS].lower())
             thorough = 2 if end - start > LARGE else 5
             path = f"{self.path}{inner.GUESSED}.{number}"
@@ -77,6 +77,15 @@ class Nothing:
                     names,
                     stated if count < thorough else None,
                 )
+
+    def _names(self, head: bytes) -> list[str]:
+        """Names in whatever reads like a MIME field; what such fields forbid."""
+        fields, _ = headers.split_block(head, "", Defects())
+        for field in fields:
+            code = mime.stub(field.value) if field.name == b"content-type" else ""
+            if code:
+                self.store.note(code, self.path)
+        return parameters.part_names(fields)
 
     def _content(
         self,
@@ -121,29 +130,40 @@ class Nothing:
 
 
 def _segments(read: Read, start: int, size: int) -> list[tuple[int, int]]:
-    """(start, end) of what lies between lines that begin with two dashes."""
+    """(start, end) of what lies between lines that begin with two dashes, and between
+    those of the same text: others may be content."""
     window = mime.Window(read, size)
-    out: list[tuple[int, int]] = []
+    begins = [start]
+    ends: list[int] = []
+    texts = [b""]
     position = max(start - 1, 0)
     rules = 0
-    while len(out) <= SEGMENTS:
+    while len(begins) <= SEGMENTS:
         found = window.find(b"\n--", position, size)
         if found < 0:
             break
         line = window.line(found + 1, mime.LINE)
         position = found + 1
-        if not line.strip(b"-" + BLANKS):
+        text = line.strip(BLANKS)
+        if not text.strip(b"-"):
             # A line of nothing but dashes is hardly ever a delimiter.
             rules += 1
             if rules > 50:
                 continue
-        if found > start:
-            out.append((start, found))
-        start = found + 1 + len(line)
-        position = max(start - 1, position)
-    if start < size:
-        out.append((start, size))
-    return out
+        # The line end before a delimiter belongs to it (RFC 2046 section 5.1.1).
+        ends.append(found - (found > 0 and window.at(found - 1, 1) == b"\r"))
+        texts.append(text.removesuffix(b"--") or text)
+        begins.append(found + 1 + len(line))
+        position = max(begins[-1] - 1, position)
+    ends.append(size)
+    out = list(zip(begins, ends, strict=True))
+    following: dict[bytes, int] = {}
+    for index in range(len(begins) - 1, 0, -1):
+        same = following.get(texts[index], 0)
+        if same > index + 1:
+            out.append((begins[index], ends[same - 1]))
+        following[texts[index]] = index
+    return [(begin, end) for begin, end in out if begin < end]
 
 
 def _headed(read: Read, segments: list[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -197,7 +217,7 @@ def _across(read: Read, start: int, size: int) -> list[tuple[int, int]]:
             count += 1
             last = following
         if count:
-            out.append((begin, last))
+            out.append((begin, last - (window.at(last - 1, 1) == b"\r")))
     return out
 
 
@@ -216,12 +236,6 @@ def _stated(head: bytes) -> tuple[str, ...]:
     if b"quoted" in head:
         found.append("quoted-printable")
     return tuple(found)
-
-
-def _names(head: bytes) -> list[str]:
-    """Names in whatever reads like a MIME field."""
-    fields, _ = headers.split_block(head, "", Defects())
-    return parameters.part_names(fields)
 
 
 def _starts(head: bytes) -> list[int]:
@@ -255,14 +269,7 @@ def _starts(head: bytes) -> list[int]:
 
 def _is_uu(head: bytes) -> bool:
     """True when the first lines have the lengths that uuencode gives them."""
-    good = 0
-    for line in head.split(b"\n")[:4]:
-        line = line.rstrip(b"\r")
-        if line.startswith(b"begin "):
-            return True
-        if line and 32 <= line[0] <= 96:
-            need = 1 + (((line[0] - 32) & 63) + 2) // 3 * 4
-            good += need - 3 <= len(line) <= need + 2
-        elif line:
-            return False
-    return good > 0
+    lines = head.lstrip(BLANKS).split(b"\n", 1)
+    if lines[0].startswith(b"begin") and len(lines) > 1:
+        return transfer.fits_uu(lines[1])
+    return transfer.fits_uu(head)

@@ -15,7 +15,9 @@ ENCODINGS = {
     "uu64": "uuencode in base64",
     "yenc": "yEnc",
     "binhex": "BinHex",
+    "property": "base64",
 }
+BOM = b"\xef\xbb\xbf"
 BLOCKS = 100  # of one text and kind
 BEGIN_LINE = 1024  # bytes of a begin line that are looked at
 
@@ -26,10 +28,12 @@ def search(
     """Look through bytes [start, end) of ``fd``, a text; ``plain``: it is in no
     transfer encoding. Every byte is decoded at most once for each kind of block. True
     when a MIME field stands in the text."""
-    _blocks(store, fd, start, end, item, b"begin ", _uu)
+    _blocks(store, fd, start, end, item, b"begin", _uu)
     _blocks(store, fd, start, end, item, b"begin-base64 ", _begin_base64)
     _blocks(store, fd, start, end, item, oldcodes.YBEGIN, _yenc)
     _blocks(store, fd, start, end, item, oldcodes.BINHEX, _binhex)
+    _blocks(store, fd, start, end, item, b"ENCODING=", _property)
+    _blocks(store, fd, start, end, item, b"encoding=", _property)
     at = _fields(fd, start, end)
     if not plain:
         return at >= 0
@@ -102,11 +106,17 @@ def _blocks(
         if found < 0:
             return
         position = found + len(sign)
-        if found > start and window.at(found - 1, 1) not in (b"\n", b"\r"):
+        before = window.at(max(start, found - 3), min(3, found - start))
+        inside = begin is _property
+        if (
+            not inside
+            and before not in (b"", BOM)
+            and before[-1:] not in (b"\n", b"\r")
+        ):
             continue
-        line = window.at(found, min(BEGIN_LINE, end - found))
-        line = line[: line.find(b"\n") + 1] or line
-        opened = begin(line)  # type: ignore[operator]
+        data = window.at(found, min(BEGIN_LINE, end - found))
+        line = data[: data.replace(b"\r", b"\n").find(b"\n") + 1] or data
+        opened = begin(line, data[len(line) :])  # type: ignore[operator]
         if opened is None:
             continue
         kind, coder, name, skip = opened
@@ -127,25 +137,54 @@ def _blocks(
         position = first + coder.used if coder.done else end
 
 
-def _uu(line: bytes) -> tuple[str, transfer.UU, bytes, int] | None:
-    """The decoder behind a ``begin MODE NAME`` line (POSIX uuencode)."""
-    fields = line.split(None, 2)
-    if len(fields) < 2 or not 3 <= len(fields[1]) <= 6 or not fields[1].isdigit():
+def _uu(line: bytes, following: bytes) -> tuple[str, transfer.UU, bytes, int] | None:
+    """The decoder behind a ``begin MODE NAME`` line (POSIX uuencode). Some write
+    another mode or none; then the next line has to fit."""
+    if line[5:6] not in (b" ", b"\t"):
         return None
-    name = fields[2].strip() if len(fields) == 3 else b""
+    fields = line.split(None, 2)
+    mode = fields[1] if len(fields) > 1 else b""
+    if mode.isdigit() and len(mode) < 8:
+        name = fields[2].strip() if len(fields) == 3 else b""
+        if not 3 <= len(mode) <= 6 and not transfer.fits_uu(following):
+            return None
+    else:
+        name = line[6:].strip()
+        if not transfer.fits_uu(following):
+            return None
     return "uu", transfer.UU(started=True), name, len(line)
 
 
-def _begin_base64(line: bytes) -> tuple[str, oldcodes.MarkedBase64, bytes, int] | None:
+def _begin_base64(
+    line: bytes, following: bytes
+) -> tuple[str, oldcodes.MarkedBase64, bytes, int] | None:
     """The decoder behind a ``begin-base64 MODE NAME`` line (POSIX uuencode -m)."""
     fields = line.split(None, 2)
     name = fields[2].strip() if len(fields) == 3 else b""
     return "uu64", oldcodes.MarkedBase64(), name, len(line)
 
 
-def _yenc(line: bytes) -> tuple[str, oldcodes.YEnc, bytes, int] | None:
+def _property(
+    line: bytes, following: bytes
+) -> tuple[str, oldcodes.Folded, bytes, int] | None:
+    """The decoder of a value in base64 in a calendar or card (RFC 5545 section 3.1.3,
+    RFC 2426 section 2.4.1)."""
+    name, colon, value = line.partition(b":")
+    if not colon or not name.lower()[9:].startswith((b"b;", b"base64", b"b")):
+        return None
+    folded = not value.strip() and following[:1] not in (b" ", b"\t")
+    if folded or (len(value) < 8 and not following.strip()):
+        return None
+    return "property", oldcodes.Folded(), b"", len(name) + 1
+
+
+def _yenc(
+    line: bytes, following: bytes
+) -> tuple[str, oldcodes.YEnc, bytes, int] | None:
     return "yenc", oldcodes.YEnc(), b"", 0
 
 
-def _binhex(line: bytes) -> tuple[str, oldcodes.BinHex, bytes, int] | None:
+def _binhex(
+    line: bytes, following: bytes
+) -> tuple[str, oldcodes.BinHex, bytes, int] | None:
     return "binhex", oldcodes.BinHex(), b"", len(line)

@@ -358,10 +358,6 @@ class Walker:
                         continue
                 else:
                     region.kind = "message"
-            elif media == b"message/partial":
-                self.defects.append(Defect("message-partial", path, at=start))
-            elif media == b"message/external-body":
-                self.defects.append(Defect("external-body", path, at=start))
             self.region = region
             # The line end before the body may begin a delimiter: step back one byte.
             return max(body - 1, 0)
@@ -454,6 +450,9 @@ class Walker:
             for code in value.odd:
                 self.defects.append(Defect(code, path, "Content-Type", at))
             media = value.main or default
+            code = stub(raw_type)
+            if code:
+                self.defects.append(Defect(code, path, at=at))
             if b"/" not in media:
                 self.defects.append(
                     Defect("bad-content-type", path, headers._shown(media), at)
@@ -708,6 +707,22 @@ class Walker:
 
     def _limit(self, code: str, path: str, at: int) -> None:
         self.defects.append(Defect(code, path, at=at))
+
+
+def stub(raw: bytes) -> str:
+    """The defect code of a Content-Type that leaves content out of the message,
+    however it is written: a fragment or a reference (RFC 2046 section 5.2)."""
+    lower = raw[:200].lower()
+    if b"partial" not in lower and b"external" not in lower and b"=?" not in lower:
+        return ""
+    if b"=?" in lower:
+        from qscan import parameters
+
+        lower = parameters.decode_words(raw[:200]).lower()
+    kind = lower.split(b";", 1)[0].translate(None, BLANKS + b"\"'\\")
+    if b"message/partial" in kind:
+        return "message-partial"
+    return "external-body" if b"message/external-body" in kind else ""
 
 
 def _blank_line(data: bytes) -> tuple[int, int]:

@@ -271,6 +271,47 @@ class MarkedBase64:
         return self.coder.feed(rest) + self.coder.finish()
 
 
+class Folded:
+    """base64 in a content line of a calendar or card: up to the first line that is no
+    continuation (RFC 5545 section 3.1)."""
+
+    __slots__ = ("coder", "done", "name", "odd", "rest", "used")
+
+    def __init__(self) -> None:
+        from qscan.transfer import Base64
+
+        self.coder = Base64()
+        self.done = False
+        self.name = b""
+        self.odd: list[str] = []
+        self.rest = b""
+        self.used = 0
+
+    def feed(self, data: bytes) -> bytes:
+        """Decode the next window."""
+        data = self.rest + data
+        position = 0
+        while True:
+            end = data.find(b"\n", position)
+            if end < 0 or end + 1 >= len(data):
+                break
+            if data[end + 1] not in b" \t":
+                self.done = True
+                self.rest = b""
+                self.used += end + 1
+                return self.coder.feed(data[:end])
+            position = end + 1
+        cut = len(data) if not data.endswith(b"\n") else len(data) - 1
+        self.rest = data[cut:]
+        self.used += cut
+        return self.coder.feed(data[:cut])
+
+    def finish(self) -> bytes:
+        """What is left at the end of the input."""
+        self.used += len(self.rest)
+        return self.coder.finish()
+
+
 class Gzip64:
     """base64 of a gzip or zlib stream (``gzip64``). At most EXPANSION bytes come from
     one window; what would be more ends the stream (``limit-expanded-bytes``)."""

@@ -186,7 +186,8 @@ class QuotedPrintable:
             data = data.replace(b"=\r\n", b"=\n").replace(b"=\r", b"=\n")
         out = binascii.a2b_qp(data)
         # Every escape and every soft break takes two bytes away, a bad one does not.
-        if len(data) - len(out) != 2 * data.count(b"="):
+        bad = len(data) - len(out) != 2 * data.count(b"=")
+        if bad or b"=\n\r" in data:
             note(self.odd, "qp-bad-escape")
         return out
 
@@ -217,7 +218,8 @@ class UU:
         """Decode the next window."""
         if self.done:
             return b""
-        lines = (self.rest + data).split(b"\n")
+        # CR ends a line as well: it is no character of uuencode.
+        lines = (self.rest + data.replace(b"\r", b"\n")).split(b"\n")
         self.rest = lines.pop()
         if len(self.rest) > 65536:
             note(self.odd, "uu-bad-line")
@@ -236,8 +238,6 @@ class UU:
                 self.used += len(line) + 1
                 continue
             self.used += len(line) + 1
-            if line.endswith(b"\r"):
-                line = line[:-1]
             if line == b"end":
                 self.done = True
                 break
@@ -267,6 +267,15 @@ class UU:
             return b""
         line, self.rest = self.rest, b""
         return self._lines([line])
+
+
+def fits_uu(data: bytes) -> bool:
+    """True when the first line has the length that its first character says."""
+    line = data.replace(b"\r", b"\n").lstrip(b"\n").split(b"\n", 1)[0]
+    if not line or not 33 <= line[0] <= 96:
+        return False
+    need = 1 + (((line[0] - 32) & 63) + 2) // 3 * 4
+    return need - 3 <= len(line) <= need + 2
 
 
 def note(odd: list[str], code: str) -> None:

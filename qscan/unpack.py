@@ -21,8 +21,8 @@ NAMING = (b"content-description", b"content-location", b"content-name")
 SIGN = 16  # bytes that hold a sign in a text
 BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=\r\n"
 # Codes that are kept of what further readings find odd, and of what mere guesses do.
-READ = ("limit-", "name-", "type-", "archive-", "document-", "pdf-", "tnef-")
-GUESSED = ("limit-",)
+GUESSED = ("limit-", "message-partial", "external-body")
+READ = (*GUESSED, "name-", "type-", "archive-", "document-", "pdf-", "tnef-")
 GUESS = "~any"  # in the paths of what the reading that trusts nothing yields
 TEXTS = ("text/", "message/")
 # What begins like these holds nothing else.
@@ -332,7 +332,10 @@ class Unpacker:
             text = rest + data
             rest = text[-SIGN:]
             files = files or (
-                b"begin " in text or b"begin-base64 " in text or b"BinHex" in text
+                b"begin" in text
+                or b"BinHex" in text
+                or b"ENCODING=" in text
+                or b"encoding=" in text
             )
             fields = fields or (search and b"content-t" in text.lower())
         head = item.head
