@@ -4,8 +4,9 @@
 Does: take every dashed line for a delimiter, every empty line for the end of a header
 and every text for an encoded file, as some client or other may.
 Never does: decide. Imported only for messages with such defects.
-Limits: at most SEGMENTS segments, STARTS places in each where content may begin, looked
-for in the first HEAD bytes of a segment: time is linear in the size of the message.
+Limits: at most SEGMENTS segments (the rest is one) and as many headers, STARTS places
+in each where content may begin, looked for in the first HEAD bytes of a segment: time
+is linear in the size of the message.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ STARTS = 12
 HEAD = 65536  # bytes at the start of a segment where content may begin
 FIELDS = 16384  # bytes of it that are read for names
 PEEK = 1024
+FEW = 60  # segments that are all read thoroughly
 LARGE = 65536  # bytes of a segment in which fewer places are tried thoroughly
 
 Read = Callable[[int, int], bytes]
@@ -56,26 +58,29 @@ class Nothing:
         store = self.store
         read = reader(self.fd)
         segments = _segments(read, self.start, self.size)
-        segments += _headed(read, segments)
-        segments += _across(read, self.start, self.size)
-        for number, (start, end) in enumerate(segments, 1):
-            if number > SEGMENTS:
-                store.note("limit-parts", self.path)
-                return
+        headed = _headed(read, segments) + _across(read, self.start, self.size)
+        if len(headed) > SEGMENTS:
+            store.note("limit-parts", self.path)
+            return
+        few = len(segments) <= FEW
+        for number, (start, end) in enumerate(headed + segments, 1):
             head = read(start, min(HEAD, end - start))
-            names = self._names(head[:FIELDS])
-            stated = _stated(head[:FIELDS].lower())
-            thorough = 2 if end - start > LARGE else 5
+            lower = head[:FIELDS].lower()
+            stated = _stated(lower)
             path = f"{self.path}{inner.GUESSED}.{number}"
+            # Text between dashed lines is seldom a part; what has MIME fields may be.
+            strong = number <= len(headed) or few or b"content-" in lower
+            names = self._names(head[:FIELDS]) if strong else []
+            thorough = 2 if end - start > LARGE else 5
             for count, offset in enumerate(_starts(head)):
-                if store.late(path):
-                    return
+                if store.late(path) or (count > 1 and not strong):
+                    break
                 place = path if offset else path + inner.WHOLE
                 self._content(
                     (start + offset, end),
                     place,
                     names,
-                    stated if count < thorough else None,
+                    stated if strong and count < thorough else None,
                 )
 
     def _names(self, head: bytes) -> list[str]:

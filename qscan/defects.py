@@ -123,6 +123,7 @@ DEFECTS: dict[str, tuple[bool, str]] = {
     "nul-in-header": (True, "a header contains a NUL byte"),
     "qp-bad-escape": (False, "quoted-printable data contains stray equals signs"),
     "qp-blank-soft-break": (False, "blanks follow a soft line break"),
+    "repeated-field": (False, "a MIME field stands twice with the same value"),
     "same-boundary-nested": (False, "nested multiparts share a boundary"),
     "space-before-colon": (False, "a blank stands before the colon of a field"),
     "stray-backslash": (False, "a backslash stands outside quotes"),

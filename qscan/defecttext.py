@@ -103,6 +103,11 @@ TEXTS: dict[str, dict[str, Text]] = {
             "Programs that know the type fetch the content; others show the stub.",
             "Attach the file, or put a link into the text.",
         ),
+        "repeated-field": Text(
+            "A part has a field of MIME twice, with the same value (RFC 2045 section 3 "
+            "allows it once).",
+            "All programs see the same, whichever of the two they take.",
+        ),
         "field-behind-cr": Text(
             "Behind a CR without LF stands another field, or nothing: a program for "
             "which CR ends lines sees a field more, or the end of the header "

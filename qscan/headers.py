@@ -143,8 +143,8 @@ def is_mime_field(line: bytes, following: bytes | None = None) -> bool:
     if following is not None:
         if not value.strip(BLANKS):
             value = following.lower()
-        if b":" in value:
-            return False
+        if b":" in value or b"|" in value:
+            return False  # in lists of names (RFC 6376 section 3.5, tags h and z)
         if rest == b"content-transfer-encoding":
             bare = value.strip(BLANKS + b"\0\"'(;,")
             return bare.startswith(_CODINGS) or b"(" in value

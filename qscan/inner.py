@@ -157,6 +157,9 @@ def archive(store: Store, item: Item) -> None:
     opened = item.origin == "archive" and item.path.split("/")[-2] != "fork"
     if opened or item.file is None or not item.size or limits is None:
         return
+    # A bomb was found: the message is refused, more of it need not go off.
+    if any(one.code.startswith("limit-archive-") for one in store.defects):
+        return
     if store.late(item.path):
         return
     cpu_seconds, memory_bytes, wall_seconds, depth, members, most, ratio, tries = limits

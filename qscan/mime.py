@@ -436,10 +436,13 @@ class Walker:
                 continue
             raw = headers.unfold(field.value)
             if name in seen:
-                if raw != chosen[name] or name != b"mime-version":
+                if raw != chosen[name]:
                     self.defects.append(
                         Defect("duplicate-" + name.decode("ascii"), path, at=at)
                     )
+                elif name != b"mime-version":
+                    shown = name.decode("ascii")
+                    self.defects.append(Defect("repeated-field", path, shown, at))
                 if self.reading.pick == 0:
                     continue
             seen.append(name)
@@ -603,7 +606,9 @@ class Walker:
             if not frame.boundary:
                 continue
             self._forget(frame)
-            if frame.seen:
+            if end <= frame.at:
+                pass  # cut behind its header, as in reports of returned mail
+            elif frame.seen:
                 self.defects.append(Defect("missing-close", frame.path, at=frame.at))
             else:
                 self.defects.append(

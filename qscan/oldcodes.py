@@ -13,7 +13,8 @@ YBEGIN = b"=ybegin "
 BINHEX = b"(This file must be converted with BinHex"
 APPLE_SINGLE = b"\x00\x05\x16\x00"
 APPLE_DOUBLE = b"\x00\x05\x16\x07"
-EXPANSION = 16_000_000  # bytes that one window of gzip64 may become
+RATIO = 100  # of what a window of gzip64 may become
+FREE = 262144
 _LINE = 65536  # bytes of a line without end that are held
 
 _MINUS_42 = bytes((c - 42) & 255 for c in range(256))
@@ -313,8 +314,8 @@ class Folded:
 
 
 class Gzip64:
-    """base64 of a gzip or zlib stream (``gzip64``). At most EXPANSION bytes come from
-    one window; what would be more ends the stream (``limit-expanded-bytes``)."""
+    """base64 of a gzip or zlib stream (``gzip64``). A window may become RATIO times as
+    long, and FREE bytes; more ends the stream (``limit-archive-ratio``)."""
 
     __slots__ = ("coder", "done", "odd", "stream")
 
@@ -338,12 +339,12 @@ class Gzip64:
         if self.done or not data:
             return b""
         try:
-            out = self.stream.decompress(data, EXPANSION)
+            out = self.stream.decompress(data, FREE + RATIO * len(data))
         except zlib.error:
             self.done = True
             return b""
         if self.stream.unconsumed_tail:
-            self.odd.append("limit-expanded-bytes")
+            self.odd.append("limit-archive-ratio")
             self.done = True
         if self.stream.eof:
             self.done = True

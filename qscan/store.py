@@ -135,6 +135,9 @@ class Store:
             return
         data = pread_all(fd, end - start, start)
         data = coder.feed(data) + coder.finish()  # type: ignore[attr-defined]
+        for code in coder.odd:  # type: ignore[attr-defined]
+            if code.startswith("limit-"):
+                self.note(code, item.path)
         other = self.known.get(digest(data))
         if other is not None:
             _share(other, item)

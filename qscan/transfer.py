@@ -10,6 +10,7 @@ import binascii
 
 _ALPHABET = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _NOT_BASE64 = bytes(c for c in range(256) if c not in _ALPHABET and c != 61)
+HABIT = 60  # characters of a line that is meant to be long
 _BLANK = b" \t\r"
 _KNOWN = _ALPHABET + b"= \t\r\n"
 
@@ -19,10 +20,11 @@ class Base64:
     after padding. Odd: base64-junk, base64-data-after-padding, base64-length, and
     base64-lines where a line does not fill its groups of four."""
 
-    __slots__ = ("column", "done", "odd", "padded", "rest", "uneven", "width")
+    __slots__ = ("column", "done", "odd", "padded", "rest", "uneven", "usual", "width")
 
     def __init__(self) -> None:
         self.done = False
+        self.usual = 0  # characters of the first line
         self.uneven = False  # the last line that was not empty is not filled
         self.width = 0  # bytes of a line with its end, 0 before there was one
         self.column = 0  # bytes of the last line, which goes on
@@ -83,7 +85,10 @@ class Base64:
             if length:
                 if self.uneven:
                     note(self.odd, "base64-lines")
-                self.uneven = length & 3 > 0
+                # Long lines of one length are a habit of some software.
+                self.usual = self.usual or length
+                habit = length >= HABIT and length == self.usual
+                self.uneven = length & 3 > 0 and not habit
 
     def _junk(self, data: bytes) -> bytes:
         clean = data.translate(None, _NOT_BASE64)

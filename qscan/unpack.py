@@ -302,7 +302,12 @@ class Unpacker:
         if region.kind == "message":
             self.queue_message(item)
         if plain and item.file is not None:
-            self._signs(source.fd, region.start, region.end, item, True)
+            start = region.start
+            if region.media == b"text/rfc822-headers":
+                # A header is its content (RFC 6522 section 4); look behind it.
+                blank = item.head.find(b"\n\n")
+                start = region.end if blank < 0 else start + blank
+            self._signs(source.fd, start, region.end, item, True)
 
     def _item(self, region: mime.Region) -> Item:
         return Item(
