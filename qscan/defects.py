@@ -103,6 +103,7 @@ DEFECTS: dict[str, tuple[bool, str]] = {
     "limit-parameters": (True, "a field has too many parameters"),
     "limit-parts": (True, "it has too many parts"),
     "limit-unpack-seconds": (True, "it takes too long to unpack"),
+    "mail-encrypted": (False, "it is encrypted (S/MIME)"),
     "message-partial": (
         True,
         "it is a fragment of a message (message/partial), send it whole",
@@ -146,6 +147,7 @@ CLASS_OF: dict[str, str] = {
     "document-broken": "broken",
     "document-encrypted": "encrypted",
     "document-macros": "macro",
+    "mail-encrypted": "encrypted",
 }
 
 TNEF_ADVICE = "its winmail.dat is damaged, send the attachments without it"

@@ -121,6 +121,12 @@ TEXTS: dict[str, dict[str, Text]] = {
             "A program that takes another line for a delimiter, or no header for one, "
             "sees a part that begins there.",
         ),
+        "mail-encrypted": Text(
+            "A part is an encrypted S/MIME object (RFC 8551 section 3.3). What it "
+            "holds is a whole message, which nobody but the recipient can check.",
+            "The recipient's program decrypts it and shows the message inside.",
+            "Send it signed only, or by another way.",
+        ),
         "message-partial": Text(
             "The type is message/partial (RFC 2046 section 5.2.2): one fragment of a "
             "message. Fragments are harmless one by one, whatever they make together.",

@@ -5,18 +5,27 @@ Does: find and unpack it into the store. Never does: walk MIME. Imported when th
 something to look into; plain mail has nothing.
 """
 
+from __future__ import annotations
+
 import posix
 import time
 
 from qscan import sniff, transfer
-from qscan.fdio import O_READ, pread_all
+from qscan.fdio import O_READ, WINDOW, pread_all
 from qscan.model import Defects, Item
 from qscan.store import Store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 GUESSED = "~any"  # in the paths of what the reading that trusts nothing yields
 WHOLE = "/all"  # in the paths of what it decodes with the header of a part
 TNEF_TYPES = ("application/ms-tnef", "application/vnd.ms-tnef", "application/x-tnef")
 TNEF_NAMES = ("winmail.dat", ".tnef")
+CMS_NAMES = (".p7m", ".p7s", ".p7c", ".p7z")
+RATIO = 250  # bytes for one of compressed data, where archives are not opened
+INFLATED = 10_000_000  # bytes that may come out of any
 MAIL_NAMES = (".eml", ".emlx", ".mht", ".mhtml", ".nws")
 # In a transfer encoding that nobody registered: what its sender meant is plain.
 CARELESS = (
@@ -37,6 +46,9 @@ def look(store: Store, item: Item) -> bool:
         return False
     if item.head.startswith((b"\0\x05\x16\0", b"\0\x05\x16\x07")):
         apple(store, item)
+    first = item.head.lstrip()[:1]
+    if first in (b"0", b"?", b"M") or b"-----BEGIN" in item.head:
+        cms(store, item)
     if store.limits.archive is not None:
         archive(store, item)
     return is_mail(item)
@@ -47,6 +59,8 @@ def is_mail(item: Item) -> bool:
     kind = item.declared_type
     if kind == "message/rfc822" and item.origin == "archive":
         return True  # out of a mailbox
+    if item.origin == "cms":
+        return is_entity(item.head)
     if item.origin == "guess":
         # As it stands, the reading that trusts nothing would see itself.
         whole = item.encoding == "" or WHOLE in item.path
@@ -61,6 +75,16 @@ def is_mail(item: Item) -> bool:
         return False
     first = item.head.lstrip(b"\r\n").lower()
     return named or first.startswith(MAIL_FIELDS)
+
+
+def is_entity(head: bytes) -> bool:
+    """True when ``head`` begins a MIME entity, which S/MIME clients take the content of
+    a CMS object for; signed files of other kinds are sent too (CAdES)."""
+    first = head.lstrip(b"\r\n")
+    name, colon, _ = first.partition(b":")
+    if colon and name.rstrip(b" \t").replace(b"-", b"").replace(b"_", b"").isalnum():
+        return True
+    return first.startswith(b"--") or b"\ncontent-" in first.lower()
 
 
 def _is_named(given: list[str], ends: tuple[str, ...]) -> bool:
@@ -201,6 +225,103 @@ def archive(store: Store, item: Item) -> None:
         if member.file is not None:
             store.expanded += member.size
         store.add(member)
+
+
+def cms(store: Store, item: Item) -> None:
+    """What a CMS object holds that is signed or compressed (S/MIME, RFC 8551) as an
+    item of origin "cms"; one that is encrypted is noted."""
+    from qscan import cms as parser
+
+    armour = parser.pem(item.head)
+    if item.file is None or (armour < 0 and not parser.is_cms(item.head)):
+        return
+    if store.late(item.path):
+        return
+    if item.path.count("/cms/") >= store.limits.depth:
+        store.note("limit-depth", item.path)
+        return
+    content = Item(f"{item.path}/cms/1", "cms", _stems(item.names))
+    fd = posix.open(item.file, O_READ)
+    try:
+
+        def read(offset: int, length: int) -> bytes:
+            return pread_all(fd, length, offset)
+
+        if armour >= 0:
+            content.path = f"{item.path}/cms/pem"
+            content.names = item.names
+            coder = transfer.decoder(b"base64")
+            noted = store.defects
+            # What is odd about the armour says nothing about the message.
+            store.defects = Defects()
+            try:
+                store.decode(fd, armour, item.size, content, coder)
+            finally:
+                noted += [d for d in store.defects if d.code.startswith("limit-")]
+                store.defects = noted
+        else:
+            found = parser.inspect(read, item.size)
+            if found.full:
+                store.note("limit-parts", item.path)
+            if found.kind in parser.SECRET:
+                store.note("mail-encrypted", item.path)
+            if not found.spans:
+                return
+            blocks = _blocks(read, found.spans)
+            if found.kind == "compressed":
+                blocks = _inflated(store, item, blocks)
+            store.write(content, blocks)
+    finally:
+        posix.close(fd)
+    store.parts += 1
+    store.add(content)
+
+
+def _stems(given: list[str]) -> list[str]:
+    """The names of what was signed: "a.pdf" of "a.pdf.p7m"."""
+    stems = [name[:-4] for name in given if name.lower().endswith(CMS_NAMES)]
+    return [stem for stem in stems if "." in stem]
+
+
+def _blocks(
+    read: Callable[[int, int], bytes], spans: list[tuple[int, int]]
+) -> Iterator[bytes]:
+    """The bytes of all spans, in bounded windows."""
+    for offset, length in spans:
+        end = offset + length
+        while offset < end:
+            data = read(offset, min(WINDOW, end - offset))
+            if not data:
+                return
+            offset += len(data)
+            yield data
+
+
+def _inflated(store: Store, item: Item, blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """What zlib (RFC 3274) makes of ``blocks``, as far as it goes."""
+    import zlib
+
+    ratio = store.limits.archive[6] if store.limits.archive is not None else RATIO
+    left = max(INFLATED, item.size * ratio)
+    stream = zlib.decompressobj(47)
+    for block in blocks:
+        data = block
+        while data and not stream.eof:
+            try:
+                out = stream.decompress(data, WINDOW)
+            except zlib.error:
+                return
+            data = stream.unconsumed_tail
+            left -= len(out)
+            if left < 0:
+                store.note("limit-archive-ratio", item.path)
+                return
+            yield out
+    # What the stream still holds when its end was cut off.
+    try:
+        yield stream.flush()
+    except zlib.error:
+        return
 
 
 def is_tnef(store: Store, item: Item) -> bool:

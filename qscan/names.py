@@ -34,6 +34,10 @@ Facts = list[tuple[str, str]]
 _HEX = "0123456789abcdef"
 
 
+# Windows allows none of these in a name; clients drop them or cut there.
+_FORBIDDEN = dict.fromkeys(map(ord, '*?|<>"#'))
+
+
 def forms(raw: str) -> list[str]:
     """The matching forms of a name, the whole name first; [] for an empty one.
 
@@ -41,7 +45,8 @@ def forms(raw: str) -> list[str]:
     what is invisible; without blanks and quotes around it and dots and blanks at its
     end, which Windows drops; what stands before a NUL; percent-decoded; what follows
     the last ``/``, ``\\`` or ``:`` and what stands before a ``:`` (alternate streams of
-    NTFS). Each once, at most FORMS.
+    NTFS); without characters that Windows forbids, and what stands before them. Each
+    once, at most FORMS.
     """
     out: list[str] = []
     if len(raw) > LONGEST:
@@ -59,6 +64,13 @@ def forms(raw: str) -> list[str]:
         _add(out, source)
         if "\0" in source:
             _add(out, source[: source.index("\0")])
+        bare = source.translate(_FORBIDDEN)
+        if bare != source:
+            _add(out, bare)
+            for sign in _FORBIDDEN:
+                cut = source.split(chr(sign), 1)[0]
+                if cut != source:
+                    _add(out, cut)
     return out[:FORMS]
 
 

@@ -525,9 +525,27 @@ def add_name(out: list[str], raw: bytes) -> None:
         _append(out, words)
         if b"=?" in words:
             _append(out, decode_words(words))
+        glued = _glued(raw)
+        if glued != raw:
+            _append(out, decode_words(glued))
         low = raw.lower()
         if b"=?u" in low or b"=?iso-10646" in low:
             _append(out, decode_words(raw, True))
+
+
+def _glued(raw: bytes) -> bytes:
+    """Encoded words of one charset and encoding as one word: some split them inside a
+    group or a character (RFC 2047 section 5 forbids it)."""
+    start = raw.find(b"=?")
+    fields = raw[start + 2 :].split(b"?", 2)
+    if start < 0 or len(fields) < 3:
+        return raw
+    prefix = b"=?" + fields[0] + b"?" + fields[1] + b"?"
+    words = [piece.rstrip(BLANKS) for piece in raw[start:].split(prefix)[1:]]
+    if len(words) < 2:
+        return raw
+    inner = [word.removesuffix(b"?=") for word in words[:-1]]
+    return raw[:start] + prefix + b"".join(inner) + words[-1]
 
 
 def _append(out: list[str], raw: bytes) -> None:

@@ -118,6 +118,18 @@ class Store:
             for code in coder.odd:  # type: ignore[attr-defined]
                 self.note(code, item.path)
 
+    def write(self, item: Item, blocks: object) -> None:
+        """Write ``blocks`` into a new file of ``item``."""
+        item.file = f"{self.directory}/{self.name()}"
+        out = posix.open(item.file, O_NEW, 0o600)
+        try:
+            for data in blocks:  # type: ignore[attr-defined]
+                self._put(out, item, data)
+                if self.late(item.path):
+                    break
+        finally:
+            posix.close(out)
+
     def guess(self, fd: int, start: int, end: int, item: Item, coder: object) -> None:
         """Decode bytes [start, end) as ``decode`` does, for what may well be there
         already: small ones are compared before a file is made, empty ones dropped."""

@@ -187,12 +187,13 @@ class QuotedPrintable:
             data = b"\n".join(lines)
         # a2b_qp takes "=" CR for a soft break and drops all up to the next LF with it:
         # only the CR may go.
+        if b"=\r\r" in data:
+            note(self.odd, "qp-bad-escape")
         if b"=\r" in data:
             data = data.replace(b"=\r\n", b"=\n").replace(b"=\r", b"=\n")
         out = binascii.a2b_qp(data)
         # Every escape and every soft break takes two bytes away, a bad one does not.
-        bad = len(data) - len(out) != 2 * data.count(b"=")
-        if bad or b"=\n\r" in data:
+        if len(data) - len(out) != 2 * data.count(b"="):
             note(self.odd, "qp-bad-escape")
         return out
 

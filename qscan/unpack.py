@@ -17,7 +17,7 @@ BLANK = b" \t\r\n\x0b\x0c\0"
 ODD = 4  # kinds of ambiguity in one message that no sender's mistake explains
 ENCODED = 40  # bytes that can be told to be encoded
 # Fields that are hardly ever there and may be names as a whole.
-NAMING = (b"content-description", b"content-location", b"content-name")
+NAMING = (b"content-description", b"content-id", b"content-location", b"content-name")
 SIGN = 16  # bytes that hold a sign in a text
 BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=\r\n"
 # Codes that are kept of what further readings find odd, and of what mere guesses do.
@@ -217,7 +217,7 @@ class Unpacker:
                 posix.close(own)
         if (
             item.names
-            or item.origin == "guess"
+            or item.origin in ("guess", "cms")
             or kind not in PLAIN_TYPES
             or item.head.startswith(sniff.TNEF)
             or "tnef" in item.declared_type
@@ -305,7 +305,7 @@ class Unpacker:
             start = region.start
             if region.media == b"text/rfc822-headers":
                 # A header is its content (RFC 6522 section 4); look behind it.
-                blank = item.head.find(b"\n\n")
+                blank = max(item.head.find(b"\n\n"), item.head.find(b"\n\r\n"))
                 start = region.end if blank < 0 else start + blank
             self._signs(source.fd, start, region.end, item, True)
 
@@ -386,6 +386,7 @@ def _names(fields: list[Header]) -> list[str]:
                 field.name in NAMING
                 or b"(" in value
                 or b"=?" in value
+                or (field.name == b"content-disposition" and b"." in value)
                 or b"name" in value.translate(None, b' \t\r\n\0"\\')
             )
         ):

@@ -32,7 +32,7 @@ RANKS = (
     ),
     # the rim, and what is pure and needs values only
     (
-        "fdio names oldcodes quoting sniff tnef variants archives.documents.cfb "
+        "cms fdio names oldcodes quoting sniff tnef variants archives.documents.cfb "
         "archives.documents.pdfcrypt archives.documents.pdfsyntax "
         "archives.documents.window"
     ),
