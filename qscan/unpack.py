@@ -221,6 +221,7 @@ class Unpacker:
             or kind not in PLAIN_TYPES
             or item.head.startswith(sniff.TNEF)
             or "tnef" in item.declared_type
+            or "pkcs7" in item.declared_type
         ):
             from qscan import inner
 

@@ -169,6 +169,11 @@ def test_an_armoured_object_is_opened(signer: Path, tmp_path: Path) -> None:
     assert cms.pem(armoured[:1024]) > 0
     assert has_zip(armoured, tmp_path)
     assert has_zip(base64.encodebytes(signed(signer, entity())), tmp_path)
+    # A part without name that was encoded twice, or never said so.
+    coded = base64.encodebytes(signed(signer, entity()))
+    plain = b"Content-Type: application/pkcs7-mime\n\n" + coded
+    done = unpack(plain, tmp_path)
+    assert "inside.zip" in [name for item in done.items for name in item.names]
 
 
 def test_the_message_that_openssl_makes_is_opened(signer: Path, tmp_path: Path) -> None:
