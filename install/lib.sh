@@ -17,7 +17,7 @@ PACKAGES_RUN=(daemontools ucspi-tcp clamav clamav-daemon clamdscan clamav-testfi
     libdb5.3-dev libmagic1 libarchive13 gcc libc6-dev perl-base procps util-linux)
 # shellcheck disable=SC2034
 PACKAGES_TEST=(swaks qpsmtpd shellcheck ripmime perl strace
-    7zip arj bzip2 cpio genisoimage lzip openssl xz-utils zip zstd)
+    7zip arj bzip2 cpio genisoimage libarchive-tools lz4 lzip openssl xz-utils zip zstd)
 
 POLICY=/usr/sbin/policy-rc.d
 POLICY_MARK="written by qscan's install/lib.sh, to be removed by it"

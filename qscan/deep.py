@@ -71,6 +71,8 @@ class Nothing:
             # Text between dashed lines is seldom a part; what has MIME fields may be.
             strong = number <= len(headed) or few or b"content-" in lower
             names = self._names(head[:FIELDS]) if strong else []
+            if number <= len(headed) and len(head) == HEAD and _blank(head, 0) < 0:
+                store.note("limit-header-bytes", self.path)
             thorough = 2 if end - start > LARGE else 5
             for count, offset in enumerate(_starts(head)):
                 if store.late(path) or (count > 1 and not strong):
@@ -87,7 +89,9 @@ class Nothing:
         """Names in whatever reads like a MIME field; what such fields forbid."""
         fields, _ = headers.split_block(head, "", Defects())
         for field in fields:
-            code = mime.stub(field.value) if field.name == b"content-type" else ""
+            text = field.name + b":" + field.value.lower()
+            found = text.find(b"content-type")
+            code = mime.stub(text[found:].partition(b":")[2]) if found >= 0 else ""
             if code:
                 self.store.note(code, self.path)
         return parameters.part_names(fields)
@@ -252,14 +256,21 @@ def _starts(head: bytes) -> list[int]:
     position = 0
     field = True
     before = False
+    blank = 0
     for line in head.split(b"\n"):
         begin = position
         position += len(line) + 1
         bare = line.strip(BLANKS + b"\0")
         if not bare:
-            (likely if len(likely) < 3 else others).append(position)
+            places = likely if len(likely) < 3 else others
+            if blank > 1:
+                places[-1] = position  # of many empty lines the first and the last
+            else:
+                places.append(position)
+            blank += 1
             field = before = False
         else:
+            blank = 0
             encoded = not bare.translate(None, variants.ALPHABET + b"=")
             if field and b":" not in line and line[:1] not in (b" ", b"\t"):
                 likely.append(begin)

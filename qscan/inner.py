@@ -10,7 +10,7 @@ from __future__ import annotations
 import posix
 import time
 
-from qscan import sniff, transfer
+from qscan import headers, sniff, transfer
 from qscan.fdio import O_READ, WINDOW, pread_all
 from qscan.model import Defects, Item
 from qscan.store import Store
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 GUESSED = "~any"  # in the paths of what the reading that trusts nothing yields
+OPENED = 8  # archives that only a guess yields
 WHOLE = "/all"  # in the paths of what it decodes with the header of a part
 TNEF_TYPES = ("application/ms-tnef", "application/vnd.ms-tnef", "application/x-tnef")
 TNEF_NAMES = ("winmail.dat", ".tnef")
@@ -65,8 +66,9 @@ def is_mail(item: Item) -> bool:
         # As it stands, the reading that trusts nothing would see itself.
         whole = item.encoding == "" or WHOLE in item.path
         head = item.head.lower()
-        part = head.startswith(b"--") and b"\ncontent-" in head
-        return not whole and (part or head.startswith(MAIL_FIELDS))
+        head = head.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")
+        fields = any(headers.is_mime_field(line) for line in head.split(b"\n"))
+        return not whole and (fields or head.startswith(MAIL_FIELDS))
     if kind.startswith("message/") and item.origin == "mime":
         return False  # walked where it stands
     named = _is_named(item.names, MAIL_NAMES)
@@ -184,6 +186,11 @@ def archive(store: Store, item: Item) -> None:
     # A bomb was found: the message is refused, more of it need not go off.
     if any(one.code.startswith("limit-archive-") for one in store.defects):
         return
+    if item.origin == "guess" or GUESSED in item.path:
+        # What was guessed is scanned as it is; few guesses are worth a process.
+        store.opened += 1
+        if store.opened > OPENED:
+            return
     if store.late(item.path):
         return
     cpu_seconds, memory_bytes, wall_seconds, depth, members, most, ratio, tries = limits

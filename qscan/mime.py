@@ -724,6 +724,10 @@ def stub(raw: bytes) -> str:
         from qscan import parameters
 
         lower = parameters.decode_words(raw[:200]).lower()
+    if b"(" in lower:
+        from qscan import quoting
+
+        lower = quoting.uncommented(lower)
     kind = lower.split(b";", 1)[0].translate(None, BLANKS + b"\"'\\")
     if b"message/partial" in kind:
         return "message-partial"

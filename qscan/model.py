@@ -90,10 +90,10 @@ class Item:
 
     ``path`` where it is in the tree ("1.2/tnef/1"), ``origin`` one of message, mime,
     tnef, uu, archive, cms, guess (another decoding than the stated one), ``names``
-    every file name it carries, ``file`` its path on disk or None when the raw message already
-    shows these very bytes, ``scan`` the scanner's word ("clean", a signature name,
-    "failed", "" = not scanned) or why there is none: "covered" by the scan of what
-    holds it, "encrypted", "unread" (it cannot be taken out).
+    every file name it carries, ``file`` its path on disk or None when the raw message
+    already shows these very bytes, ``scan`` the scanner's word ("clean", a signature
+    name, "failed", "" = not scanned) or why there is none: "covered" by the scan of
+    what holds it, "encrypted", "unread" (it cannot be taken out).
     """
 
     __slots__ = (

@@ -133,7 +133,7 @@ def boundaries(fields: list[Header]) -> list[bytes]:
                 flat.split(b'"')[1] if flat.startswith(b'"') and len(flat) > 1 else b"",
                 flat.split(b"'")[1] if flat.startswith(b"'") and len(flat) > 1 else b"",
                 rest.split(None, 1)[0] if rest.split() else b"",
-                _uncommented(flat.split(b";", 1)[0]),
+                uncommented(flat.split(b";", 1)[0]),
             ):
                 bare = text.strip(BLANKS)
                 for one in (
@@ -150,7 +150,7 @@ def boundaries(fields: list[Header]) -> list[bytes]:
     return out
 
 
-def _uncommented(raw: bytes) -> bytes:
+def uncommented(raw: bytes) -> bytes:
     """Without what stands in parentheses, nested ones too."""
     out: list[bytes] = []
     depth = 0

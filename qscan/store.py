@@ -45,6 +45,7 @@ class Store:
         "known",
         "limits",
         "members",
+        "opened",
         "parts",
         "paths",
     )
@@ -65,6 +66,7 @@ class Store:
         self.count = 0
         self.full = False
         self.guesses = 0
+        self.opened = 0  # archives among the guesses
         self.again = False
         self.deadline = time.monotonic() + limits.seconds
 
