@@ -71,7 +71,8 @@ class Nothing:
             # Text between dashed lines is seldom a part; what has MIME fields may be.
             strong = number <= len(headed) or few or b"content-" in lower
             names = self._names(head[:FIELDS]) if strong else []
-            if number <= len(headed) and len(head) == HEAD and _blank(head, 0) < 0:
+            field = lower.find(b"content-t")
+            if field >= 0 and len(head) == HEAD and _blank(head, field) < 0:
                 store.note("limit-header-bytes", self.path)
             thorough = 2 if end - start > LARGE else 5
             for count, offset in enumerate(_starts(head)):
@@ -225,6 +226,10 @@ def _across(read: Read, start: int, size: int) -> list[tuple[int, int]]:
                 break
             count += 1
             last = following
+        if last >= 0 and end == size:
+            line = window.line(last + 1, mime.LINE).strip(BLANKS)
+            if not line.strip(b"-") or not line.endswith(b"--"):
+                out.append((begin, end))
         if count:
             out.append((begin, last - (window.at(last - 1, 1) == b"\r")))
     return out

@@ -169,13 +169,22 @@ def _property(
 ) -> tuple[str, oldcodes.Folded, bytes, int] | None:
     """The decoder of a value in base64 in a calendar or card (RFC 5545 section 3.1.3,
     RFC 2426 section 2.4.1)."""
-    name, colon, value = line.partition(b":")
-    if not colon or not name.lower()[9:].startswith((b"b;", b"base64", b"b")):
+    # Parameters may be folded too.
+    begin, colon, value = (line + following).partition(b":")
+    flat = begin.replace(b"\r", b"").replace(b"\n ", b"").replace(b"\n\t", b"")
+    if not colon or b"\n" in flat or not flat[9:].lower().startswith(b"b"):
         return None
-    folded = not value.strip() and following[:1] not in (b" ", b"\t")
-    if folded or (len(value) < 8 and not following.strip()):
+    words = value.split(None, 1)
+    if not words or len(words[0]) < 4:
         return None
-    return "property", oldcodes.Folded(), b"", len(name) + 1
+    _, named, rest = flat.lower().partition(b"filename=")
+    name = flat[len(flat) - len(rest) :] if named else b""
+    return (
+        "property",
+        oldcodes.Folded(),
+        name.split(b";")[0].strip(b'"'),
+        len(begin) + 1,
+    )
 
 
 def _yenc(
