@@ -606,17 +606,20 @@ class Walker:
             if not frame.boundary:
                 continue
             self._forget(frame)
-            if end <= frame.at:
-                pass  # cut behind its header, as in reports of returned mail
-            elif frame.seen:
-                self.defects.append(Defect("missing-close", frame.path, at=frame.at))
-            else:
+            if frame.seen:
+                if end > frame.at:
+                    self.defects.append(
+                        Defect("missing-close", frame.path, at=frame.at)
+                    )
+                continue
+            # What is cut behind its header, as in reports of returned mail, is not odd.
+            if end > frame.at:
                 self.defects.append(
                     Defect("boundary-not-found", frame.path, at=frame.at)
                 )
-                if self.region is not None and self.region.kind == "preamble":
-                    # Nothing was split off: the whole body is content.
-                    self.region.kind = "leaf"
+            if self.region is not None and self.region.kind == "preamble":
+                # Nothing was split off: the whole body is content.
+                self.region.kind = "leaf"
         self._aim()
 
     def _complete(self, frame: Frame, end: int) -> None:

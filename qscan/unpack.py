@@ -203,16 +203,14 @@ class Unpacker:
 
     def _look(self, item: Item) -> None:
         kind = item.detected_type
+        parts = False
         text = kind.startswith(TEXTS) or item.declared_type.startswith(TEXTS)
         if (text or b"\0" not in item.head) and not (
             item.origin == "mime" and item.encoding.encode() in mime.IDENTITY
         ):
             own = posix.open(item.file, O_READ)  # type: ignore[arg-type]
             try:
-                if self._signs(own, 0, item.size, item, False):
-                    # Parts that we do not see, in what was encoded.
-                    self.queue_message(item, True)
-                    return
+                parts = self._signs(own, 0, item.size, item, False)
             finally:
                 posix.close(own)
         if (
@@ -227,6 +225,9 @@ class Unpacker:
 
             if inner.look(self.store, item):
                 self.queue_message(item)
+        if parts:
+            # Parts that we do not see, in what was encoded.
+            self.queue_message(item, True)
 
     # -- kinds of regions ---------------------------------------------------------
 

@@ -559,6 +559,8 @@ SIZES["multiparts without a boundary"] = 120
 for heavy in ("headers in a body", "headers in a preamble", "paragraphs in a preamble"):
     SIZES[heavy] = 150
 SIZES["pieces of a name in fields"] = 120
+# Below the size of a segment that is read less thoroughly.
+SIZES["duplicate encodings"] = 300
 ALL = {**ENDLESS, **ENDLESS_PARTS}
 
 HIGH = {
