@@ -245,6 +245,8 @@ def _blank(data: bytes, position: int) -> int:
 def _stated(head: bytes) -> tuple[str, ...]:
     """The transfer encodings that a header names, however it does."""
     found = []
+    if b"=?" in head:
+        head += parameters.decode_words(head)
     if b"base64" in head:
         found.append("base64")
     if b"quoted" in head:

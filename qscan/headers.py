@@ -101,7 +101,7 @@ def _fields_behind_cr(line: bytes) -> bool:
     header in this line."""
     pieces = line.rstrip(b"\r").split(b"\r")
     return any(
-        not piece or (b":" in piece and is_token(piece.split(b":", 1)[0]))
+        not piece.strip() or (b":" in piece and is_token(piece.split(b":", 1)[0]))
         for piece in pieces[1:]
     )
 
@@ -147,7 +147,7 @@ def is_mime_field(line: bytes, following: bytes | None = None) -> bool:
             return False  # in lists of names (RFC 6376 section 3.5, tags h and z)
         if rest == b"content-transfer-encoding":
             bare = value.strip(BLANKS + b"\0\"'(;,")
-            return bare.startswith(_CODINGS) or b"(" in value
+            return bare.startswith((*_CODINGS, b"=?")) or b"(" in value
     if rest == b"content-transfer-encoding":
         return True
     value = value.strip(BLANKS + b"\0\"'")

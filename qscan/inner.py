@@ -123,6 +123,8 @@ def again(
         if b"64" in encoding:
             for name, make in variants.others(b"base64", list(variants.BASE64), head):
                 ways.append((name, start, make()))
+            for offset in variants.starts(head):
+                ways.append((f"from-{offset}", start + offset, transfer.Base64()))
         if b"yenc" in encoding:
             ways.append(("as-yenc", start, oldcodes.YEnc()))
         ways.append(("as-binhex", start, oldcodes.BinHex()))

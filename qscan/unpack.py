@@ -303,6 +303,10 @@ class Unpacker:
             return
         if region.kind == "message":
             self.queue_message(item)
+            if coder is not None and coder.odd:  # type: ignore[attr-defined]
+                # Perhaps it is not encoded at all.
+                same = Item(f"{item.path}/as-8bit", "guess", [], "", "8bit")
+                store.guess(source.fd, region.start, region.end, same, None)
         if plain and item.file is not None:
             start = region.start
             if region.media == b"text/rfc822-headers":

@@ -2071,13 +2071,19 @@ def judge(built: Built, found: Unpacked) -> str:
         contents = [lines_alike(one) for one in contents]
         wanted, contents = wanted.rstrip(b"\n"), [one.rstrip(b"\n") for one in contents]
     refused = found.report.action not in decide.DELIVERING
-    if wanted in contents:
+    # Where no delimiter follows, the line end at the end of the message is there too.
+    if any(one == wanted or is_with_line_end(one, wanted) for one in contents):
         if built.suffix and not refused and not is_named(built.suffix, found):
             return UNNAMED
         return FOUND
     if refused:
         return REFUSED
     return INSIDE if any(wanted in one for one in contents) else MISSED
+
+
+def is_with_line_end(content: bytes, payload: bytes) -> bool:
+    """True when nothing but line ends follows the payload."""
+    return content.startswith(payload) and not content[len(payload) :].strip(b"\r\n")
 
 
 def is_named(suffix: str, found: Unpacked) -> bool:
