@@ -100,6 +100,8 @@ def _fields_behind_cr(line: bytes) -> bool:
     """True when a reader for whom CR ends lines sees another field or the end of the
     header in this line."""
     pieces = line.rstrip(b"\r").split(b"\r")
+    if len(pieces) > 1 and not pieces[0]:
+        return True
     return any(
         not piece.strip() or (b":" in piece and is_token(piece.split(b":", 1)[0]))
         for piece in pieces[1:]
