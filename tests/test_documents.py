@@ -116,6 +116,19 @@ def test_what_has_a_reader_is_told_without_loading_it(name: str) -> None:
     def read(offset: int, length: int) -> bytes:
         return data[offset : offset + length]
 
+    # A PDF that names nothing of note is not worth a process.
+    assert formats.inside(read, len(data)) == (name != "pdf")
+
+
+@pytest.mark.parametrize(
+    "text", [b"/JavaScript", b"/J#61vaScript", b"/#4aS", b"/Encrypt", b"/ObjStm"]
+)
+def test_a_pdf_that_names_something_is_looked_into(text: bytes) -> None:
+    data = pdf(b"<< " + text + b" 1 0 R >>")
+
+    def read(offset: int, length: int) -> bytes:
+        return data[offset : offset + length]
+
     assert formats.inside(read, len(data))
 
 

@@ -173,6 +173,37 @@ def formats(read: Read, size: int) -> list[tuple[str, int]]:
     return found
 
 
+# Names without which a PDF holds nothing that its reader tells (ISO 32000-1).
+_PDF = (
+    *(b"/JS", b"/JavaScript", b"/Launch", b"/OpenAction", b"/AA", b"/EmbeddedFile"),
+    *(b"/Encrypt", b"/ObjStm", b"/XFA", b"/RichMedia", b"/GoToE", b"/GoToR", b"/URI"),
+    *(b"/Sub", b"/Import", b"/Filespec", b"/EF", b"/AF", b"/Rendition", b"/Movie"),
+)
+_PDF_SUBTYPE = b"/Subtype"
+_PDF_SMALL = 1024 * 1024  # bytes of a PDF that is looked through here
+_HEX = b"0123456789abcdefABCDEF"
+
+
+def _pdf_holds(read: Read, size: int) -> bool:
+    """True when a PDF names anything worth its reader's process, or is large."""
+    if size > _PDF_SMALL:
+        return True
+    data = read(0, size)
+    plain = data.replace(_PDF_SUBTYPE, b"")
+    if any(name in plain for name in _PDF):
+        return True
+    # Any letter of a name may be written as "#" and two digits (section 7.3.5).
+    found = data.find(b"#")
+    while found >= 0:
+        digits = data[found + 1 : found + 3]
+        if len(digits) == 2 and not digits.translate(None, _HEX):
+            name = data[max(0, found - 40) : found].rpartition(b"/")
+            if name[1] and (name[2].isalnum() or not name[2]):
+                return True
+        found = data.find(b"#", found + 1)
+    return False
+
+
 def inside(read: Read, size: int) -> bool:
     """True when an archive or document reader has something to look for."""
     if formats(read, size):
@@ -181,7 +212,7 @@ def inside(read: Read, size: int) -> bool:
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n\0")
     return (
         head.startswith(_DOCUMENTS)
-        or b"%PDF" in head
+        or (b"%PDF" in head and _pdf_holds(read, size))
         or start[:4].lower() == b"{\\rt"
         or start.startswith(b"From ")
         or (start.startswith(b"<") and (b"office" in head or b"mso-" in head))
