@@ -10,6 +10,7 @@ NAMES names, CHARSETS charsets a process.
 
 import binascii
 import codecs
+from encodings.aliases import aliases
 
 from qscan.headers import Value, parse_value, unfold
 from qscan.model import BLANKS, Header
@@ -148,6 +149,7 @@ def percent(raw: bytes) -> bytes:
 
 
 _codecs: dict[bytes, str] = {}
+_LISTED = frozenset(aliases.values())
 # Codecs that are no charsets of mail and not linear, or run on another's rules.
 _UNFIT = ("idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape")
 _WIDE = ("utf-16", "utf-32", "utf_16", "utf_32", "utf16", "utf32")
@@ -159,8 +161,11 @@ def _codec(charset: bytes) -> str:
     name = _codecs.get(key)
     if name is None:
         name = ""
-        if len(_codecs) < CHARSETS:
-            text = key.decode("ascii", "replace")
+        text = key.decode("ascii", "replace")
+        # What Python lists is found at once, however much was looked up before.
+        plain = text.replace("-", "_").replace(" ", "_")
+        listed = plain in aliases or plain in _LISTED
+        if listed or len(_codecs) < CHARSETS:
             if text.startswith(("ucs-2", "ucs2", "unicode-1-1", "iso-10646-ucs-2")):
                 text = "utf-16"
             try:

@@ -498,3 +498,12 @@ def test_unfolding_takes_line_ends_away_and_keeps_blanks() -> None:
     assert headers.values([Header(b"a", b" 1\n 2"), Header(b"b", b"")], b"a") == [
         b"1 2"
     ]
+
+
+def test_charsets_are_known_however_many_were_not() -> None:
+    unknown = [b"=?no-such-charset-%d?q?a?=" % number for number in range(200)]
+    for word in unknown:
+        assert parameters.decode_words(word) == b"a"
+    assert parameters.decode_words(b"=?windows-1252?q?=80.zip?=") == "€.zip".encode()
+    assert parameters.decode_words(b"=?utf-16be?q?=00a?=") == b"a"
+    assert parameters.decode_words(b"=?utf-7?q?file+AC4-zip?=") == b"file.zip"
