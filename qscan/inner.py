@@ -12,7 +12,7 @@ import time
 
 from qscan import headers, sniff, transfer
 from qscan.fdio import O_READ, WINDOW, pread_all
-from qscan.model import Defects, Item
+from qscan.model import Item
 from qscan.store import Store
 
 TYPE_CHECKING = False
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 GUESSED = "~any"  # in the paths of what the reading that trusts nothing yields
+LIMITS = ("limit-",)  # what another decoding may say about the message
 OPENED = 8  # archives that only a guess yields
 WHOLE = "/all"  # in the paths of what it decodes with the header of a part
 TNEF_TYPES = ("application/ms-tnef", "application/vnd.ms-tnef", "application/x-tnef")
@@ -140,7 +141,6 @@ def again(
                 ways.append((f"part-{offset}", start + offset, variants.Paragraph()))
             ways.append(("part", start, variants.Paragraph()))
     store.further()
-    noted = store.defects
     for name, begin, other in ways:
         if store.late(item.path):
             break
@@ -148,12 +148,7 @@ def again(
             f"{item.path}/{name}", "guess", item.names, item.declared_type, name
         )
         # What is odd about another reading says nothing about the message.
-        store.defects = Defects()
-        try:
-            store.guess(fd, begin, end, guess, other)
-        finally:
-            noted += [d for d in store.defects if d.code.startswith("limit-")]
-            store.defects = noted
+        store.quietly(LIMITS, store.guess, fd, begin, end, guess, other)
 
 
 def apple(store: Store, item: Item) -> None:
@@ -260,14 +255,8 @@ def cms(store: Store, item: Item) -> None:
             content.path = f"{item.path}/cms/pem"
             content.names = item.names
             coder = transfer.decoder(b"base64")
-            noted = store.defects
             # What is odd about the armour says nothing about the message.
-            store.defects = Defects()
-            try:
-                store.decode(fd, armour, item.size, content, coder)
-            finally:
-                noted += [d for d in store.defects if d.code.startswith("limit-")]
-                store.defects = noted
+            store.quietly(LIMITS, store.decode, fd, armour, item.size, content, coder)
         else:
             found = parser.inspect(read, item.size)
             if found.full:

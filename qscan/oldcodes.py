@@ -9,6 +9,8 @@ Source: yEnc draft 1.3 (Helbing, 2002), RFC 1741 (BinHex), RFC 1740 (AppleSingle
 
 from __future__ import annotations
 
+from qscan.transfer import Base64
+
 YBEGIN = b"=ybegin "
 BINHEX = b"(This file must be converted with BinHex"
 APPLE_SINGLE = b"\x00\x05\x16\x00"
@@ -243,8 +245,6 @@ class MarkedBase64:
     __slots__ = ("coder", "done", "odd", "rest", "used")
 
     def __init__(self) -> None:
-        from qscan.transfer import Base64
-
         self.coder = Base64()
         self.done = False
         self.odd: list[str] = []
@@ -279,8 +279,6 @@ class Folded:
     __slots__ = ("coder", "done", "name", "odd", "rest", "used")
 
     def __init__(self) -> None:
-        from qscan.transfer import Base64
-
         self.coder = Base64()
         self.done = False
         self.name = b""
@@ -321,8 +319,6 @@ class Gzip64:
 
     def __init__(self) -> None:
         import zlib
-
-        from qscan.transfer import Base64
 
         self.coder = Base64()
         self.stream = zlib.decompressobj(47)

@@ -74,6 +74,19 @@ class Store:
         """Annotate."""
         self.defects.append(Defect(code, path, detail))
 
+    def quietly(self, kept: tuple[str, ...], work: object, *arguments: object) -> None:
+        """Do ``work``; of what it annotates only codes that begin with one of ``kept``
+        say anything new about the message."""
+        noted = self.defects
+        self.defects = Defects()
+        try:
+            work(*arguments)  # type: ignore[operator]
+        finally:
+            for defect in self.defects:
+                if defect.code.startswith(kept):
+                    noted.append(defect)
+            self.defects = noted
+
     def late(self, path: str) -> bool:
         """True when nothing more may be unpacked."""
         if not self.full and time.monotonic() > self.deadline:

@@ -10,7 +10,7 @@ import posix
 
 from qscan import mime, sniff
 from qscan.fdio import O_READ, WINDOW, pread_all
-from qscan.model import Defects, Header, Item
+from qscan.model import Header, Item
 from qscan.store import Store
 
 BLANK = b" \t\r\n\x0b\x0c\0"
@@ -79,25 +79,11 @@ class Unpacker:
     def _walk(self, source: Source, cover_plain: bool) -> None:
         """The union of all readings is scanned."""
         if GUESS in source.path:
-            self._quietly(GUESSED, self._readings, source, False)
+            self.store.quietly(GUESSED, self._readings, source, False)
         elif "~" in source.path:
-            self._quietly(READ, self._readings, source, False)
+            self.store.quietly(READ, self._readings, source, False)
         else:
             self._readings(source, cover_plain)
-
-    def _quietly(self, kept: tuple[str, ...], work: object, *arguments: object) -> None:
-        """Do ``work``; of what it annotates only codes that begin with one of ``kept``
-        say anything new about the message."""
-        store = self.store
-        noted = store.defects
-        store.defects = Defects()
-        try:
-            work(*arguments)  # type: ignore[operator]
-        finally:
-            for defect in store.defects:
-                if defect.code.startswith(kept):
-                    noted.append(defect)
-            store.defects = noted
 
     def _readings(self, source: Source, cover_plain: bool) -> None:
         store = self.store
@@ -130,9 +116,9 @@ class Unpacker:
         for reading in readings:
             store.parts = parts
             if reading.nothing:
-                self._quietly(GUESSED, self._nothing, source)
+                self.store.quietly(GUESSED, self._nothing, source)
             else:
-                self._quietly(READ, self._read, source, reading, False)
+                self.store.quietly(READ, self._read, source, reading, False)
             most = max(most, store.parts)
         store.parts = most
 
@@ -197,7 +183,7 @@ class Unpacker:
             if item.file is None:
                 continue
             if item.origin == "guess":
-                self._quietly(GUESSED, self._look, item)
+                self.store.quietly(GUESSED, self._look, item)
             else:
                 self._look(item)
 
